@@ -1,0 +1,335 @@
+"""The face: one short method for each endpoint."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from .batching import Key, Tally, Ticket
+from .buckets import WITHDRAW, Claim, Pacing
+from .configuration import resolve
+from .credentials import Credentials
+from .endpoints import (
+    ENDPOINTS,
+    GET_ASSET_VALUATION,
+    GET_NON_TRADABLE_ASSETS,
+    VALUATION_UNITS,
+    Endpoint,
+    RateLimit,
+)
+from .errors import ClientClosedError, DecodeError, InvalidArgumentError
+from .events import Observer, Statistics
+from .models import AssetValuation, NonTradableAsset
+from .scheduler import Lane, Policy
+from .session import Profile, Session, snapshot
+
+LIVE = "https://www.okx.com"
+
+
+class FundingClient:
+    """OKX's funding account, for one API key. Safe to await from any number of coroutines.
+
+    What isn't given comes from the environment, then from the profile, then from the defaults.
+
+    credentials: whose account; see `Credentials`. profile: a profile of ``~/.okx/config.toml``.
+    session: a `Session` shared with other clients; without one the client opens its own on
+    first use and closes it. base_url: ``https://www.okx.com``, ``https://eea.okx.com`` or
+    ``https://us.okx.com``; plain http is refused unless the host is loopback or ``allow_http``.
+    demo: demo trading (``x-simulated-trading: 1``).
+    request_timeout: seconds for one attempt on the wire. max_retries: further attempts for a
+    fault that may pass. max_refusals: refusals for the rate limit in a row after which a call
+    gets `RateLimitError`. max_queue: callers that may wait for one endpoint at a time.
+    rate_limits: other limits than OKX's published ones, by method name:
+    ``{"get_non_tradable_assets": RateLimit(6, 1.0)}``; of several clients of one user the
+    strictest rules. pacing: "burst" uses a free limit at once, "smooth" spaces requests evenly.
+    withdraw: seconds that a refused request's share of the limit stays unused, in case
+    another program spends it; 0 turns it off. observer: see `okx_funding.events`.
+
+    Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials | None = None,
+        *,
+        profile: str | None = None,
+        session: Session | None = None,
+        base_url: str | None = None,
+        demo: bool | None = None,
+        allow_http: bool = False,
+        request_timeout: float = 10.0,
+        max_retries: int = 2,
+        max_refusals: int = 10,
+        max_queue: int = 200_000,
+        rate_limits: Mapping[str, RateLimit] | None = None,
+        pacing: Pacing = "burst",
+        withdraw: float = WITHDRAW,
+        observer: Observer | None = None,
+    ) -> None:
+        if credentials is not None and not isinstance(credentials, Credentials):
+            raise InvalidArgumentError("credentials must be okx_funding.Credentials")
+        credentials, settings = resolve(credentials, profile)
+        url = base_url if base_url is not None else settings.base_url
+        if demo is None:
+            demo = settings.demo or False
+        self._profile = Profile(
+            credentials=credentials,
+            origin=_origin(url if url is not None else LIVE, allow_http),
+            demo=demo,
+            request_timeout=_seconds("request_timeout", request_timeout),
+            policy=Policy(
+                max_retries=_count("max_retries", max_retries, 0),
+                max_refusals=_count("max_refusals", max_refusals, 1),
+                max_queue=_count("max_queue", max_queue, 1),
+            ),
+            observer=observer,
+        )
+        if pacing not in ("burst", "smooth"):
+            raise InvalidArgumentError(f"pacing must be 'burst' or 'smooth', not {pacing!r}")
+        if withdraw != 0:
+            _seconds("withdraw", withdraw)
+        self._limits = _limits(rate_limits or {})
+        self._pacing: Pacing = pacing
+        self._withdraw = withdraw
+        self._proxy = settings.proxy
+        self._given = session
+        self._session = session
+        self._tally: Tally | None = None
+        self._lanes: dict[str, Lane] = {}
+        self._work = Tally()
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        mode = "demo" if self._profile.demo else "live"
+        state = ", closed" if self._closed else ""
+        return (
+            f"<FundingClient {self._profile.credentials!r} {mode} at {self._profile.origin}{state}>"
+        )
+
+    # -- endpoints -------------------------------------------------------------------------
+
+    async def get_non_tradable_assets(
+        self,
+        ccy: str | Iterable[str] | None = None,
+        *,
+        timeout: float | None = None,
+        priority: int = 0,
+    ) -> list[NonTradableAsset]:
+        """Non-tradable assets: those of ``ccy`` in its order, or all of them.
+
+        ``ccy`` is a currency, any iterable of them (each counts once, an empty one asks
+        nothing), or None for all in one request. Concurrent calls share requests of up to 20
+        currencies, 6 requests per second and User ID. A currency without such assets gives no
+        row, one on several chains gives several, in OKX's order.
+
+        ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
+        the earlier a call's turn.
+
+        https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-non-tradable-assets
+        """
+        keys = currencies(ccy)
+        return await self._ask(GET_NON_TRADABLE_ASSETS, keys, timeout, priority) if keys else []
+
+    async def get_asset_valuation(
+        self, ccy: str | None = None, *, timeout: float | None = None, priority: int = 0
+    ) -> AssetValuation:
+        """What all accounts are worth, in ``ccy``: BTC (the default), USDT, USD, EUR, JPY, ...
+
+        One request per second and User ID; concurrent calls for one unit share a request.
+
+        ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
+        the earlier a call's turn.
+
+        https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-account-asset-valuation
+        """
+        unit = valuation_unit(ccy)
+        rows = await self._ask(GET_ASSET_VALUATION, (unit,), timeout, priority)
+        if not rows:
+            raise DecodeError(f"{GET_ASSET_VALUATION} answered no row")
+        valuation: AssetValuation = rows[0]
+        return valuation if unit is None else valuation.in_unit(unit)
+
+    # -- the road --------------------------------------------------------------------------
+
+    def _ask(
+        self, endpoint: Endpoint, keys: tuple[Key, ...], timeout: float | None, priority: int
+    ) -> Ticket:
+        lane = self._lanes.get(endpoint.name)
+        if lane is None:
+            lane = self._open(endpoint)
+        if timeout is not None:
+            timeout = _number("timeout", timeout)
+        if type(priority) is not int or not -100 <= priority <= 100:
+            raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
+        assert self._tally is not None
+        return lane.ask(keys, self._tally, timeout, priority)
+
+    def _open(self, endpoint: Endpoint) -> Lane:
+        if self._closed:
+            raise ClientClosedError(f"{self!r} is closed: make a new one")
+        if self._session is None:
+            self._session = Session(proxy=self._proxy)
+            self._session.name = repr(self)
+        if self._tally is None:
+            self._tally = self._session.tally()
+        limit = self._limits.get(endpoint.name, endpoint.limit)
+        claim = Claim(limit, self._pacing, self._withdraw)
+        lane = self._lanes[endpoint.name] = self._session.lane(endpoint, self._profile, claim)
+        return lane
+
+    def statistics(self) -> Statistics:
+        """The calls of this client, and its buckets as they are now."""
+        work = Tally()
+        for lane in self._lanes.values():
+            work.include(lane.tally)
+        work.include(self._work)
+        return snapshot(self._tally or Tally(), work, list(self._lanes.values()))
+
+    async def aclose(self) -> None:
+        """Close: whoever waits gets a ClientClosedError now. A session that was given stays open.
+
+        What is on the wire may finish within a grace of a second.
+        """
+        self._closed = True
+        lanes = list(self._lanes.values())
+        for lane in lanes:
+            self._work.include(lane.tally)
+        self._lanes.clear()
+        if self._session is not None and self._session is not self._given:
+            await self._session.aclose()
+            return
+        for lane in lanes:
+            lane.close(self._tally)
+
+
+# -- what callers may give -------------------------------------------------------------------
+
+_CURRENCY = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII).fullmatch
+_ALL: tuple[Key, ...] = (None,)
+
+
+def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
+    """The currencies to ask for, each once, in their order; ``(None,)`` stands for all."""
+    if ccy is None:
+        return _ALL
+    if isinstance(ccy, str):
+        return (_currency(ccy, ""),)
+    if isinstance(ccy, bytes | Mapping) or not isinstance(ccy, Iterable):
+        raise InvalidArgumentError(
+            f"ccy must be a str, an iterable of str, or None, not {type(ccy).__name__}"
+        )
+    given = tuple(ccy)
+    for index, each in enumerate(given):
+        _currency(each, f"[{index}]")
+    if len(given) > 1 and len(set(map(str.upper, given))) < len(given):
+        first: dict[str, str] = {}
+        for each in given:
+            first.setdefault(each.upper(), each)
+        return tuple(first.values())
+    return given
+
+
+def _currency(ccy: object, index: str) -> str:
+    if isinstance(ccy, str):
+        if _CURRENCY(ccy):
+            return ccy
+        if "," in ccy:
+            raise InvalidArgumentError(
+                f"ccy{index} is a comma list: pass a list of currencies, such as ccy=['BTC', 'ETH']"
+            )
+        raise InvalidArgumentError(
+            f"ccy{index} isn't a currency: letters, digits, '.', '_' and '-', 1 to 32 of them, "
+            f"not {ccy[:40]!r}"
+        )
+    raise InvalidArgumentError(f"ccy{index} must be a str, not {type(ccy).__name__}")
+
+
+def valuation_unit(ccy: str | None) -> str | None:
+    """The unit to send, None for BTC: OKX's default, and so the same question."""
+    if ccy is None or ccy == "BTC":
+        return None
+    if not isinstance(ccy, str) or ccy not in VALUATION_UNITS:
+        hint = "; the yen is JPY" if ccy == "JP" else ""
+        raise InvalidArgumentError(
+            f"ccy must be one of {', '.join(sorted(VALUATION_UNITS))}{hint}, "
+            f"not {ccy[:40] if isinstance(ccy, str) else type(ccy).__name__!r}"
+        )
+    return ccy
+
+
+def _origin(url: str, allow_http: bool) -> str:
+    if not isinstance(url, str):
+        raise InvalidArgumentError("base_url must be a str, such as https://www.okx.com")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidArgumentError(
+            "base_url isn't a URL; give one like https://www.okx.com"
+        ) from None
+    if parts.scheme not in ("https", "http") or not host or not url.isascii():
+        raise InvalidArgumentError("base_url must be like https://www.okx.com")
+    if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
+        raise InvalidArgumentError(
+            "base_url is scheme and host only, such as https://www.okx.com: no path, query or user"
+        )
+    if parts.scheme == "http" and not allow_http and not _loopback(host):
+        raise InvalidArgumentError(
+            f"http://{host} would send the passphrase in clear: use https, or allow_http=True"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    default = {"https": 443, "http": 80}[parts.scheme]
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
+
+
+def _loopback(host: str) -> bool:
+    return (
+        host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    )
+
+
+def _limits(limits: Mapping[str, RateLimit]) -> dict[str, RateLimit]:
+    for name, limit in limits.items():
+        if name not in ENDPOINTS:
+            raise InvalidArgumentError(
+                f"rate_limits knows no {name!r}; its keys are {', '.join(sorted(ENDPOINTS))}"
+            )
+        if not isinstance(limit, RateLimit):
+            raise InvalidArgumentError(
+                f"rate_limits[{name!r}] must be a RateLimit, such as RateLimit(6, 1.0)"
+            )
+    return dict(limits)
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        raise InvalidArgumentError(f"{name} must be seconds, not {value!r}")
+    return float(value)
+
+
+def _seconds(name: str, value: object) -> float:
+    seconds = _number(name, value)
+    if not 0 < seconds < math.inf:
+        raise InvalidArgumentError(f"{name} must be seconds above zero, not {value!r}")
+    return seconds
+
+
+def _count(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidArgumentError(f"{name} must be a whole number from {least} on, not {value!r}")
+    return value

@@ -1,0 +1,290 @@
+"""Where credentials and settings come from: arguments, the environment, OKX's profile file.
+
+As in ``credentials``, every secret is wrapped the moment it is read, and nothing is raised while
+a bare one is in reach.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from .credentials import Credentials, Secret, problem_of
+from .errors import InvalidArgumentError
+
+SITES = {
+    "global": "https://www.okx.com",
+    "eea": "https://eea.okx.com",
+    "us": "https://us.okx.com",
+}
+"""OKX's host for each ``site`` of a profile."""
+
+_PARTS = ("api_key", "secret_key", "passphrase")
+_VARIABLES = {
+    "api_key": ("OKX_API_KEY",),
+    "secret_key": ("OKX_SECRET_KEY", "OKX_API_SECRET", "OKX_API_SECRET_KEY", "OKX_SECRET"),
+    "passphrase": ("OKX_PASSPHRASE", "OKX_API_PASSPHRASE", "OKX_PASSWORD"),
+}
+_STANDARD = tuple(names[0] for names in _VARIABLES.values())
+_WHERE = "~/.okx/config.toml"
+
+
+class CredentialsWarning(UserWarning):
+    """Something about the environment or the profile was put right: have a look at it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What goes with the credentials and isn't secret; None where nothing is set."""
+
+    demo: bool | None = None
+    base_url: str | None = None
+    """Such as ``https://www.okx.com``."""
+    proxy: str | None = None
+    """Such as ``http://user:password@proxy:3128``; ``repr`` leaves out user and password."""
+
+    @classmethod
+    def from_env(cls) -> Settings:
+        """Read OKX_DEMO or OKX_FLAG ("1", "0", "true", "false"), OKX_API_BASE_URL, OKX_PROXY.
+
+        Raises InvalidArgumentError for another value, or when the first two contradict.
+        """
+        said = {
+            name: _flag(name, value)
+            for name in ("OKX_DEMO", "OKX_FLAG")
+            if (value := _variable(name)) is not None
+        }
+        if len(set(said.values())) > 1:
+            raise InvalidArgumentError("OKX_DEMO and OKX_FLAG contradict: keep one of them")
+        return cls(
+            demo=next(iter(said.values()), None),
+            base_url=None if (url := _variable("OKX_API_BASE_URL")) is None else str(url),
+            proxy=_variable("OKX_PROXY"),
+        )
+
+    @classmethod
+    def from_profile(cls, name: str | None = None) -> Settings:
+        """Read ``demo``, ``site`` (global, eea, us) and ``proxy_url`` of a profile.
+
+        Raises InvalidArgumentError as ``Credentials.from_profile`` does, and for a bad value.
+        """
+        return _required_profile(name).settings()
+
+    def otherwise(self, other: Settings) -> Settings:
+        """These settings, and those of ``other`` where nothing is set here."""
+        return Settings(
+            demo=other.demo if self.demo is None else self.demo,
+            base_url=other.base_url if self.base_url is None else self.base_url,
+            proxy=other.proxy if self.proxy is None else self.proxy,
+        )
+
+    def __repr__(self) -> str:
+        proxy = self.proxy
+        if proxy is not None and "@" in proxy:
+            proxy = f"***@{proxy.rpartition('@')[2]}"
+        return f"Settings(demo={self.demo!r}, base_url={self.base_url!r}, proxy={proxy!r})"
+
+
+def resolve(
+    credentials: Credentials | None = None, profile: str | None = None
+) -> tuple[Credentials, Settings]:
+    """The credentials and settings in force: arguments, then the environment, then the profile.
+
+    The rule goes for each setting, and for the credentials as a whole: their parts are never
+    mixed from two places. Without ``profile`` the default profile comes last, and needn't
+    exist. A profile that is named is an argument: it comes before the environment, must exist,
+    and may lack the keys only when ``credentials`` are given.
+
+    Raises InvalidArgumentError when no credentials are found, or something found is unusable.
+    """
+    environment = Settings.from_env()
+    if profile is not None:
+        named = _required_profile(profile)
+        settings = named.settings().otherwise(environment)
+        return (named.credentials() if credentials is None else credentials), settings
+    default, reason = _profile(None)
+    settings = environment if default is None else environment.otherwise(default.settings())
+    if credentials is None:
+        credentials = _environment()
+    if credentials is None and default is not None:
+        credentials = default.credentials()
+    if credentials is None:
+        raise InvalidArgumentError(
+            f"no credentials: give Credentials(...), set {_in_words(_STANDARD)}, or make a "
+            f"profile ({reason})"
+        )
+    return credentials, settings
+
+
+def credentials_from_env() -> Credentials:
+    """See ``Credentials.from_env``."""
+    found = _environment()
+    if found is None:
+        raise InvalidArgumentError(f"no credentials in the environment: set {_in_words(_STANDARD)}")
+    return found
+
+
+def credentials_from_profile(name: str | None) -> Credentials:
+    """See ``Credentials.from_profile``."""
+    return _required_profile(name).credentials()
+
+
+def _in_words(names: tuple[str, ...]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _stripped(name: str, value: Secret) -> Secret:
+    bare = Secret(value.strip())
+    if bare and bare != value:
+        warnings.warn(
+            f"{name} has white space around it, which was stripped", CredentialsWarning, 2
+        )
+    return bare
+
+
+def _variable(name: str) -> Secret | None:
+    """The variable without surrounding white space; None when it is unset or empty."""
+    if name not in os.environ:
+        return None
+    return _stripped(name, Secret(os.environ[name])) or None
+
+
+def _flag(name: str, value: object) -> bool:
+    words = {"1": True, "true": True, "0": False, "false": False}
+    flag = words.get(str(value).lower())
+    if flag is None:
+        raise InvalidArgumentError(f"{name} must be 1 or 0, true or false, not {str(value)!r}")
+    return flag
+
+
+def _environment() -> Credentials | None:
+    """The credentials of the environment; None when it names no part of them."""
+    found: dict[str, Secret] = {}
+    for part, names in _VARIABLES.items():
+        values = {name: value for name in names if (value := _variable(name)) is not None}
+        if len(set(values.values())) > 1:
+            raise InvalidArgumentError(
+                f"{_in_words(tuple(values))} have different values: keep one of them"
+            )
+        for name, value in values.items():
+            problem = problem_of(name, value)
+            if problem is not None:
+                raise InvalidArgumentError(problem)
+            found[part] = value
+    if not found:
+        return None
+    missing = tuple(_VARIABLES[part][0] for part in _PARTS if part not in found)
+    if missing:
+        raise InvalidArgumentError(
+            f"the environment holds a part of the credentials only: set {_in_words(missing)} too"
+        )
+    return _credentials(found, _variable("OKX_USER_ID"), "OKX_USER_ID")
+
+
+def _credentials(parts: dict[str, Secret], user_id: str | None, label: str) -> Credentials:
+    problem = None if user_id is None else problem_of(label, user_id)
+    if problem is not None:
+        raise InvalidArgumentError(problem)
+    return Credentials(*(parts[part] for part in _PARTS), user_id=user_id)
+
+
+class _Profile:
+    """One profile, its texts already wrapped and its oddities replaced by their types."""
+
+    __slots__ = ("_label", "_values")
+
+    def __init__(self, name: str, values: dict[str, object]) -> None:
+        self._label = f"profile {name!r} in {_WHERE}"
+        self._values = values
+
+    def _text(self, key: str) -> Secret | None:
+        value = self._values.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, Secret):
+            raise InvalidArgumentError(f"{key} of {self._label} must be a text in quotes")
+        return _stripped(f"{key} of {self._label}", value) or None
+
+    def credentials(self) -> Credentials:
+        parts = {part: text for part in _PARTS if (text := self._text(part)) is not None}
+        missing = tuple(part for part in _PARTS if part not in parts)
+        if missing:
+            raise InvalidArgumentError(f"{self._label} lacks {_in_words(missing)}")
+        for part, text in parts.items():
+            problem = problem_of(f"{part} of {self._label}", text)
+            if problem is not None:
+                raise InvalidArgumentError(problem)
+        return _credentials(parts, self._text("user_id"), f"user_id of {self._label}")
+
+    def settings(self) -> Settings:
+        site = self._text("site")
+        if site is not None and site not in SITES:
+            raise InvalidArgumentError(
+                f"site of {self._label} must be {', '.join(SITES)}, not {str(site)!r}"
+            )
+        demo = self._values.get("demo")
+        return Settings(
+            demo=None if demo is None else _flag(f"demo of {self._label}", demo),
+            base_url=None if site is None else SITES[site],
+            proxy=self._text("proxy_url"),
+        )
+
+
+def _wrapped(value: object, key: str = "") -> object:
+    """The same TOML with its texts wrapped, and everything that can't be right made harmless."""
+    if isinstance(value, dict):
+        return {name: _wrapped(inner, name) for name, inner in value.items()}
+    if isinstance(value, str):
+        return Secret(value)
+    if isinstance(value, int) and key in {"demo", "user_id"}:
+        return Secret(value)
+    return type(value)
+
+
+def _configuration() -> dict[str, object] | None:
+    """The profile file, wrapped; None when there is none."""
+    try:
+        path = Path.home() / ".okx" / "config.toml"
+    except RuntimeError:
+        return None
+    # What tomllib raises holds the file's text in its frames, so nothing is chained to it.
+    try:
+        text = Secret(path.read_text("utf-8-sig"))
+        return {name: _wrapped(value) for name, value in tomllib.loads(text).items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        problem = f"can't be read: {error.strerror}"
+    except UnicodeDecodeError:
+        problem = "isn't UTF-8"
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        place = re.search(r"at line \d+, column \d+", str(error))
+        problem = f"isn't TOML{f': look {place[0]}' if place else ''}"
+    raise InvalidArgumentError(f"{_WHERE} {problem}")
+
+
+def _profile(name: str | None) -> tuple[_Profile | None, str]:
+    """The profile, or why there is none."""
+    document = _configuration()
+    if document is None:
+        return None, f"there is no {_WHERE}"
+    profiles = document.get("profiles")
+    if not isinstance(profiles, dict):
+        profiles = {}
+    chosen = name if name is not None else str(document.get("default_profile", "default"))
+    values = profiles.get(chosen)
+    if isinstance(values, dict):
+        return _Profile(chosen, values), ""
+    known = f"there are {', '.join(map(str, profiles))}" if profiles else "there are none"
+    return None, f"there is no profile {chosen!r} in {_WHERE}: {known}"
+
+
+def _required_profile(name: str | None) -> _Profile:
+    profile, reason = _profile(name)
+    if profile is None:
+        raise InvalidArgumentError(reason)
+    return profile

@@ -1,0 +1,209 @@
+"""The tree of errors: what happened, whether anything was sent, what to do.
+
+``OKXError.sent`` is True when a request left (or may have left), False when nothing was sent.
+No error holds a key, a signature or a passphrase, and every one can be copied and pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def _rebuild(cls: type[OKXError], args: tuple[Any, ...], state: dict[str, Any]) -> OKXError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class OKXError(Exception):
+    """Base of everything that okx_funding raises of its own accord."""
+
+    sent: bool = False
+    """True when a request left or may have left; False when nothing was sent."""
+
+    def __reduce__(self) -> tuple[Callable[..., OKXError], tuple[Any, ...]]:
+        return _rebuild, (type(self), self.args, dict(self.__dict__))
+
+
+class InvalidArgumentError(OKXError, ValueError):
+    """An argument is unusable. Nothing was sent."""
+
+
+class ClientClosedError(OKXError):
+    """The client or its session was closed before this call was answered."""
+
+
+class QueueFullError(OKXError):
+    """More callers wait than ``max_queue`` allows. Nothing was sent for this call."""
+
+
+class WrongLoopError(OKXError, RuntimeError):
+    """Used from another event loop, thread or process than the one it belongs to."""
+
+
+class DeadlineExceededError(OKXError, TimeoutError):
+    """The call's ``timeout`` passed, or can't be met.
+
+    ``estimated_wait`` is the queue's estimate in seconds when the call was refused at once for
+    it, else None.
+    """
+
+    estimated_wait: float | None = None
+
+    def __init__(
+        self, message: str, *, estimated_wait: float | None = None, sent: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.estimated_wait = estimated_wait
+        self.sent = sent
+
+
+class TransportError(OKXError):
+    """No whole answer arrived."""
+
+    sent = True
+
+
+class ConnectError(TransportError):
+    """No connection came about (refused, DNS, TLS, proxy). Nothing was sent."""
+
+    sent = False
+    may_pass = True
+    """False when trying again can't help: a certificate that isn't trusted."""
+
+
+class RequestTimeoutError(TransportError, TimeoutError):
+    """One attempt on the wire took longer than ``request_timeout``."""
+
+
+class ProtocolError(TransportError):
+    """The connection broke, or what came isn't HTTP: reset, cut short, malformed."""
+
+    stale = False
+    """True when a kept-alive connection died before it gave any answer."""
+
+
+class ResponseTooLargeError(TransportError):
+    """The decompressed body passes ``Session(max_body=...)``."""
+
+
+class OutcomeUnknownError(TransportError):
+    """A request that must not be repeated blindly may or may not have taken effect."""
+
+
+class ResponseError(OKXError):
+    """An answer arrived, but it is no result."""
+
+    sent = True
+
+
+class HTTPStatusError(ResponseError):
+    """An answer that isn't OKX's envelope: HTML of a gateway, a redirect, a bare 429 or 5xx.
+
+    ``http_status`` is the status, ``retry_after`` the seconds the server asked for, or None.
+    """
+
+    def __init__(
+        self, message: str, *, http_status: int, endpoint: str, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.http_status = http_status
+        self.endpoint = endpoint
+        self.retry_after = retry_after
+
+
+class DecodeError(ResponseError):
+    """The body isn't what OKX documents: broken JSON, a missing field, no decimal."""
+
+
+_ADVICE = {
+    "50011": "Too many requests for this User ID: another program may be spending the same limit.",
+    "50030": "The API key lacks a permission for this endpoint: check its permissions at OKX.",
+    "50035": "This endpoint wants an API key that is bound to an IP address.",
+    "50038": "This endpoint isn't available in demo trading.",
+    "50053": "This endpoint is only available in demo trading.",
+    "50101": (
+        "The API key belongs to the other environment: demo keys need demo=True, live keys "
+        "demo=False."
+    ),
+    "50102": (
+        "The request's timestamp is more than 30 s off OKX's clock: check this machine's clock."
+    ),
+    "50105": "The passphrase isn't the one given when the API key was made.",
+    "50110": "This machine's IP address isn't on the API key's list: add it at OKX.",
+    "50111": "The API key is invalid: check that it was copied whole.",
+    "50112": "The request's timestamp is malformed.",
+    "50113": "The signature is wrong: check the secret key.",
+    "50119": (
+        "The API key isn't known on this host: keys of my.okx.com (EEA) belong to "
+        "https://eea.okx.com, keys of app.okx.com (US, AU) to https://us.okx.com; set base_url."
+    ),
+    "50120": "The API key lacks a permission for this endpoint: check its permissions at OKX.",
+}
+
+
+class APIError(ResponseError):
+    """OKX answered with an error code: https://www.okx.com/docs-v5/en/#error-code
+
+    ``code`` is OKX's code as text, ``msg`` OKX's text, ``http_status`` the status it came with
+    and ``endpoint`` the method and path it answers.
+    """
+
+    def __init__(self, code: str, msg: str, http_status: int, endpoint: str) -> None:
+        said = f": {msg}" if msg else ""
+        advice = f" ({_ADVICE[code]})" if code in _ADVICE else ""
+        super().__init__(f"{endpoint} answered {code} (HTTP {http_status}){said}{advice}")
+        self.code = code
+        self.msg = msg
+        self.http_status = http_status
+        self.endpoint = endpoint
+
+
+class RateLimitError(APIError):
+    """OKX goes on refusing for the rate limit, however long the bucket waits."""
+
+
+class AuthenticationError(APIError):
+    """Key, passphrase, signature or environment is wrong: retrying can't help."""
+
+
+class PermissionDeniedError(APIError):
+    """The API key may not do this, or not from this IP address."""
+
+
+class ClockSkewError(APIError):
+    """The timestamp stays unacceptable although the clock was set by OKX's.
+
+    ``offset`` is OKX's clock less this machine's, in seconds, as measured, or None.
+    """
+
+    offset: float | None = None
+
+
+class InvalidParameterError(APIError):
+    """OKX refuses a parameter.
+
+    ``currencies`` names the culprits as far as they are known, and ``rows`` holds the rows of
+    the other currencies that the same call asked for.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        msg: str,
+        http_status: int,
+        endpoint: str,
+        currencies: tuple[str, ...] = (),
+        rows: tuple[Any, ...] = (),
+    ) -> None:
+        super().__init__(code, msg, http_status, endpoint)
+        self.currencies = currencies
+        self.rows = rows
+        if currencies:
+            self.args = (f"{self.args[0]} [currencies: {', '.join(currencies)}]",)
+
+
+class ServiceUnavailableError(APIError):
+    """OKX or this endpoint is down for now."""

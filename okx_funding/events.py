@@ -1,0 +1,150 @@
+"""What a client tells of itself: snapshots for reading, events for observers. No secrets here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BucketStatistics:
+    """One bucket at one moment. Times are seconds."""
+
+    endpoint: str
+    """The rule: the name of the endpoint's method."""
+    user: str
+    """The user id, or the masked API key that stands in for it."""
+    host: str
+    demo: bool
+    count: int
+    period: float
+    """The limit in force: ``count`` requests in any ``period``."""
+    slots_free: int
+    next_slot_in: float
+    """Until the next slot is free; 0 when one is, inf when every slot is in flight."""
+    callers_waiting: int
+    estimated_wait: float
+    """What a caller who comes now would wait for its slot."""
+    requests_sent: int
+    requests_refused: int
+    keys_sent: int
+    """Currencies (or other keys) that the requests named, in all."""
+    max_keys: int
+    """The most keys that one request of this endpoint may name."""
+    callers_served: int
+    """Callers, or the parts of one that needed several requests, that the requests answered."""
+    utilisation: float
+    """Share of the limit used over the last windows, 0 to 1."""
+    shared_with_others: bool
+    """True when refusals said that somebody else spends this user's limit of late."""
+
+    @property
+    def batch_fill(self) -> float:
+        """Keys per request against the most that fit, 0 to 1."""
+        return self.keys_sent / (self.requests_sent * self.max_keys) if self.requests_sent else 0.0
+
+    @property
+    def requests_saved(self) -> int:
+        """Requests that batching made unnecessary, against one for each caller."""
+        return max(0, self.callers_served - self.requests_sent)
+
+    def __str__(self) -> str:
+        wait = f", next in {self.next_slot_in:.3f} s" if self.next_slot_in > 0 else ""
+        return (
+            f"{self.endpoint} of {self.user}{' (demo)' if self.demo else ''} at {self.host}: "
+            f"{self.slots_free} of {self.count} slots free{wait}, "
+            f"{self.callers_waiting} callers waiting, {self.requests_sent} sent, "
+            f"{self.requests_refused} refused, {self.utilisation:.0%} of "
+            f"{self.count} per {self.period:g} s used"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Totals since the start, and every bucket as it is now."""
+
+    calls: int
+    """Calls that were made and accepted."""
+    answered: int
+    failed: int
+    """Calls that ended with an error of okx_funding."""
+    cancelled: int
+    """Calls whose caller left."""
+    waiting: int
+    """Calls that are neither answered nor over."""
+    requests: int
+    """Requests sent, retries included."""
+    refused: int
+    """Requests that OKX refused for the rate limit."""
+    retries: int
+    """Requests that repeated an earlier one."""
+    buckets: tuple[BucketStatistics, ...]
+
+    def __str__(self) -> str:
+        head = (
+            f"{self.calls} calls ({self.answered} answered, {self.failed} failed, "
+            f"{self.cancelled} cancelled, {self.waiting} waiting) in {self.requests} requests "
+            f"({self.refused} refused, {self.retries} retries)"
+        )
+        return "\n".join([head, *(f"  {bucket}" for bucket in self.buckets)])
+
+
+@dataclass(frozen=True, slots=True)
+class SlotWon:
+    """A batch's slot was won after ``waited`` seconds at the head of the queue or behind it."""
+
+    endpoint: str
+    user: str
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDispatched:
+    """A request leaves. ``batch`` is its number, the same in all events of one request."""
+
+    endpoint: str
+    user: str
+    batch: int
+    keys: int
+    callers: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseReceived:
+    """An answer came, good or bad: ``outcome`` is "ok" or the name of the error."""
+
+    endpoint: str
+    user: str
+    batch: int
+    seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """OKX refused a request for the rate limit; the bucket is frozen for ``frozen_for`` s."""
+
+    endpoint: str
+    user: str
+    batch: int
+    frozen_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class RetryScheduled:
+    """A batch goes back to the queue after ``delay`` seconds, because of ``reason``."""
+
+    endpoint: str
+    user: str
+    batch: int
+    delay: float
+    reason: str
+
+
+Event = SlotWon | BatchDispatched | ResponseReceived | Refused | RetryScheduled
+
+
+class Observer(Protocol):
+    """Is told of every event. It must not block; what it raises is logged and harms nobody."""
+
+    def __call__(self, event: Event, /) -> object: ...

@@ -1,0 +1,96 @@
+"""Whether and when a failed request is worth another: pure rules, no clock, no dice of its own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .errors import (
+    APIError,
+    ConnectError,
+    DecodeError,
+    HTTPStatusError,
+    OKXError,
+    ProtocolError,
+    RequestTimeoutError,
+)
+
+Kind = Literal["fault", "throttle"]
+
+# 50005 is HTTP 410, an endpoint taken away; https://www.okx.com/docs-v5/en/#error-code
+_PASSING_CODES = frozenset({"50001", "50004", "50026"})
+
+_BASE: dict[Kind, float] = {"fault": 0.1, "throttle": 1.0}
+_CAP: dict[Kind, float] = {"fault": 5.0, "throttle": 20.0}
+
+RETRY_AFTER_CAP = 60.0
+"""A Retry-After above so many seconds is told to the caller and not waited for."""
+
+
+def may_pass(error: OKXError, failures: int) -> Kind | None:
+    """What kind of trouble ``error`` is if it may pass by itself, else None.
+
+    ``failures`` counts the attempts that failed before this one.
+    """
+    match error:
+        case ConnectError():
+            return "fault" if error.may_pass else None
+        case RequestTimeoutError() | ProtocolError():
+            return "fault"
+        case DecodeError():  # a body cut short without a length looks like one, but only once
+            return "fault" if failures == 0 else None
+        case HTTPStatusError(http_status=429, retry_after=wait):
+            return "throttle" if (wait or 0.0) <= RETRY_AFTER_CAP else None
+        case HTTPStatusError(http_status=status):
+            return "fault" if status >= 500 else None
+        case APIError(code="50013"):
+            return "throttle"
+        case APIError(code=code):
+            return "fault" if code in _PASSING_CODES else None
+    return None
+
+
+def delay(error: OKXError, kind: Kind, failures: int, dice: float) -> float:
+    """Seconds until the next attempt, full jitter by ``dice`` in [0, 1).
+
+    A keep-alive connection that died under the first attempt says nothing of the exchange, so
+    the second one starts at once.
+    """
+    if isinstance(error, ProtocolError) and error.stale and failures == 0:
+        return 0.0
+    wait = dice * min(_CAP[kind], _BASE[kind] * 2.0**failures)
+    if isinstance(error, HTTPStatusError) and error.retry_after is not None:
+        wait = max(wait, error.retry_after)
+    return wait
+
+
+class RetryBudget:
+    """Retries against first attempts of one host: a tenth of them, and a few to begin with.
+
+    A retry that succeeds costs nothing in the end. Old attempts fade.
+    """
+
+    SHARE = 0.1
+    RESERVE = 5
+    MEMORY = 1000
+
+    def __init__(self) -> None:
+        self.firsts = 0.0
+        self.retries = 0.0
+
+    def first(self) -> None:
+        """A request was sent for the first time."""
+        self.firsts += 1
+        if self.firsts > self.MEMORY:
+            self.firsts /= 2
+            self.retries /= 2
+
+    def spend(self) -> bool:
+        """Whether one more retry is affordable; if so, it is paid."""
+        if self.retries + 1 > max(self.RESERVE, self.SHARE * self.firsts):
+            return False
+        self.retries += 1
+        return True
+
+    def refund(self) -> None:
+        """A retry succeeded."""
+        self.retries = max(0.0, self.retries - 1)

@@ -1,0 +1,518 @@
+"""Where waiting callers, the limit and the wire meet.
+
+The way of a call, and who decides what:
+
+    caller                          lane (credentials, endpoint)      line (one bucket's queue)
+      ask(keys) ──▶ ticket placed ──────────────────────────────────▶ wake, once a turn
+      sleeps on its ticket                                            pump: a slot is won …
+                                    … now the batch is chosen  ◀──────  for the oldest question
+                                    a task of its own: sign, send, read, give the slot back
+      ◀── rows, in slices ───────── settle
+                                    or put back at the head, or fail each caller by itself
+
+All decisions are synchronous functions between two awaits: nothing can be cancelled halfway
+through one. A slot is taken only when a batch is sure to leave, and it is given back in exactly
+one place, at the end of the flight that holds it. A retry is no special road: its questions go
+back to the head of the queue and must win a slot like all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import math
+import random
+import weakref
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .batching import Batch, Batcher, Key, Tally, Ticket
+from .buckets import BucketKey, Slot, TokenBucket
+from .deadlines import Deadlines
+from .endpoints import Endpoint
+from .errors import (
+    ClientClosedError,
+    ClockSkewError,
+    DeadlineExceededError,
+    DecodeError,
+    HTTPStatusError,
+    InvalidArgumentError,
+    OKXError,
+    OutcomeUnknownError,
+    ProtocolError,
+    QueueFullError,
+    RateLimitError,
+    ResponseError,
+    TransportError,
+    WrongLoopError,
+)
+from .events import (
+    BatchDispatched,
+    BucketStatistics,
+    Event,
+    Observer,
+    Refused,
+    ResponseReceived,
+    RetryScheduled,
+    SlotWon,
+)
+from .hosts import Host
+from .retry import delay, may_pass
+from .wire import Response, build_target, parse_response
+
+logger = logging.getLogger("okx_funding.scheduler")
+
+WRONG_LOOP = (
+    "this client belongs to another event loop (or process): make one client for each, inside "
+    "it; from other threads use asyncio.run_coroutine_threadsafe(coroutine, loop)"
+)
+
+
+class Line:
+    """The queue before one bucket: the lanes that have something to send. One timer for all."""
+
+    def __init__(self, key: BucketKey, bucket: TokenBucket, loop: asyncio.AbstractEventLoop):
+        self.key = key
+        self.bucket = bucket
+        self.loop = loop
+        self.lanes: dict[Lane, None] = {}
+        self.members: weakref.WeakSet[Lane] = weakref.WeakSet()
+        self.keys_sent = 0
+        self.callers_served = 0
+        self._soon = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wake(self) -> None:
+        """Something changed: look once, when everybody of this turn of the loop has asked."""
+        if not self._soon:
+            self._soon = True
+            self.loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Match waiting lanes with free slots; then sleep until the next slot is due."""
+        self._soon = False
+        now = self.loop.time()
+        while (lane := self._next()) is not None:
+            if now < lane.host.closed_until:
+                self._sleep(lane.host.closed_until)
+                return
+            slot = self.bucket.take(now)
+            if slot is None:
+                self._sleep(max(self.bucket.next_free(now), lane.host.closed_until))
+                return
+            lane.dispatch(slot, now)
+        self._sleep(math.inf)
+
+    def _next(self) -> Lane | None:
+        """The lane with the oldest question."""
+        for lane in [lane for lane in self.lanes if not len(lane.batcher)]:
+            del self.lanes[lane]
+        if len(self.lanes) < 2:
+            return next(iter(self.lanes), None)
+        return min(self.lanes, key=lambda lane: lane.batcher.rank())
+
+    def _sleep(self, until: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() == until and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if until < math.inf:
+            self._timer = self.loop.call_at(until, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.pump()
+
+    def move_to(self, heir: Line) -> None:
+        """All its lanes queue before another bucket from now on."""
+        if heir is self:
+            return
+        self._sleep(math.inf)
+        for lane in list(self.members):
+            lane.line = heir
+            heir.members.add(lane)
+        heir.lanes.update(self.lanes)
+        heir.keys_sent += self.keys_sent
+        heir.callers_served += self.callers_served
+        self.lanes.clear()
+        heir.wake()
+
+    def waiting(self) -> int:
+        """Callers whose questions aren't all answered."""
+        return sum(lane.batcher.callers for lane in self.members)
+
+    def ahead(self) -> int:
+        """Requests that those who wait now will need."""
+        return sum(math.ceil(lane.batcher.placed / lane.batcher.max_keys) for lane in self.lanes)
+
+    def statistics(self, max_keys: int) -> BucketStatistics:
+        """What it looks like now."""
+        now, bucket, key = self.loop.time(), self.bucket, self.key
+        return BucketStatistics(
+            endpoint=key.rule,
+            user=key.user,
+            host=key.origin.partition("://")[2],
+            demo=key.demo,
+            count=bucket.limit.count,
+            period=bucket.limit.period,
+            slots_free=bucket.slots_free(now),
+            next_slot_in=max(0.0, bucket.next_free(now) - now),
+            callers_waiting=self.waiting(),
+            estimated_wait=max(0.0, bucket.nth_free(self.ahead(), now) - now),
+            requests_sent=bucket.sent,
+            requests_refused=bucket.refusals,
+            keys_sent=self.keys_sent,
+            max_keys=max_keys,
+            callers_served=self.callers_served,
+            utilisation=bucket.utilisation(now),
+            shared_with_others=bucket.shared_with_others(now),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one client allows its calls."""
+
+    max_retries: int = 2
+    max_refusals: int = 10
+    max_queue: int = 200_000
+
+
+Sender = Callable[[Endpoint, str], Awaitable[Response]]
+
+
+class Lane:
+    """All calls of one endpoint that may share requests: same credentials, same settings."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        line: Line,
+        host: Host,
+        send: Sender,
+        *,
+        policy: Policy,
+        deadlines: Deadlines,
+        flights: set[asyncio.Task[None]],
+        total: Tally,
+        observer: Observer | None = None,
+        redact: Callable[[str], str] = str,
+        learn_clock: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.line = line
+        line.members.add(self)
+        self.host = host
+        self.batcher = Batcher(endpoint.max_keys)
+        self.tally = Tally(total)
+        self.last_trip = 0.0
+        self.loop = line.loop
+        self._send = send
+        self._policy = policy
+        self._deadlines = deadlines
+        self._flights = flights
+        self._observer = observer
+        self._redact = redact
+        self._learn_clock = learn_clock
+        self._aside: dict[Batch, asyncio.TimerHandle] = {}
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.endpoint.name}: {self.batcher.callers} callers, {self.line.bucket!r}>"
+
+    # -- callers ---------------------------------------------------------------------------
+
+    def ask(
+        self, keys: Sequence[Key], tally: Tally, timeout: float | None, priority: int
+    ) -> Ticket:
+        """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WrongLoopError(WRONG_LOOP) from None
+        if loop is not self.loop:
+            raise WrongLoopError(WRONG_LOOP)
+        batcher = self.batcher
+        if batcher.callers >= self._policy.max_queue:
+            raise QueueFullError(
+                f"{batcher.callers} callers wait for {self.endpoint.name} already "
+                f"(max_queue={self._policy.max_queue})"
+            )
+        now = loop.time()
+        if timeout is not None:
+            self._refuse_hopeless(keys, timeout, priority, now)
+        ticket = Ticket(loop=loop)
+        ticket.lane = self
+        ticket.tally = tally
+        ticket.keys = keys
+        ticket.turns = None
+        ticket.timer = None
+        if len(keys) > 1:
+            ticket.left = len(keys)
+            ticket.answers = {}
+        else:
+            ticket.answers = None
+        tally.add("calls")
+        batcher.add(ticket, priority, now)
+        if timeout is not None:
+            self._deadlines.add(ticket, now + timeout)
+        line = self.line
+        line.lanes[self] = None
+        line.wake()
+        return ticket
+
+    def _refuse_hopeless(
+        self, keys: Sequence[Key], timeout: float, priority: int, now: float
+    ) -> None:
+        if not timeout > 0:
+            if math.isnan(timeout):
+                raise InvalidArgumentError("timeout must be seconds, not NaN")
+            raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
+        wait = self.line.bucket.nth_free(self.line.ahead(), now) - now
+        if wait <= timeout:
+            return
+        ahead = self.batcher.ahead_of(keys, priority, now)
+        if len(self.line.lanes) > 1:
+            return
+        wait = self.line.bucket.nth_free(ahead // self.endpoint.max_keys, now) - now
+        if wait > timeout:
+            raise DeadlineExceededError(
+                f"{self.endpoint.name}: the queue alone takes about {wait:.1f} s, more than "
+                f"timeout={timeout:g}",
+                estimated_wait=wait,
+            )
+
+    def leave(self, ticket: Ticket) -> None:
+        """The caller was cancelled."""
+        self.batcher.leave(ticket)
+        ticket.tally.add("cancelled")
+        if ticket.timer is not None:
+            ticket.timer.pop(ticket, None)
+
+    def expire(self, ticket: Ticket) -> None:
+        """The caller's time is over."""
+        sent = self.batcher.asked(ticket)
+        self.batcher.fail(
+            ticket,
+            DeadlineExceededError(
+                f"{self.endpoint.name}: no answer within the call's timeout "
+                f"({'a request was on its way' if sent else 'nothing was sent for it'})",
+                sent=sent,
+            ),
+        )
+
+    def close(self, tally: Tally | None = None) -> None:
+        """Everybody who waits, or everybody of ``tally``, gets a ClientClosedError now."""
+        waiting = set(self.batcher.tickets())
+        for batch, timer in list(self._aside.items()):
+            waiting.update(*(question.askers for question in batch.questions))
+            if tally is None:
+                timer.cancel()
+                del self._aside[batch]
+        for ticket in waiting:
+            if not ticket.done() and (tally is None or ticket.tally is tally):
+                self.batcher.fail(
+                    ticket,
+                    ClientClosedError(f"{self.endpoint.name}: closed while the call waited"),
+                )
+
+    # -- requests --------------------------------------------------------------------------
+
+    def dispatch(self, slot: Slot, now: float) -> None:
+        """A slot is won: choose the batch and let it fly."""
+        batch = self.batcher.take(now)
+        assert batch is not None, "the line gave a slot to a lane where nobody waits"
+        if not any(question.attempts for question in batch.questions):
+            self.host.budget.first()
+        if any(question.attempts or question.refusals for question in batch.questions):
+            self.tally.add("retries")
+        self.tally.add("requests")
+        self.line.keys_sent += len(batch.questions)
+        self.line.callers_served += batch.callers()
+        if self._observer is not None:
+            waited = now - min(question.since for question in batch.questions)
+            self._tell(SlotWon(self.endpoint.name, self.line.key.user, waited))
+            self._tell(
+                BatchDispatched(
+                    self.endpoint.name,
+                    self.line.key.user,
+                    batch.number,
+                    len(batch.questions),
+                    batch.callers(),
+                )
+            )
+        task = self.loop.create_task(self._fly(batch, slot))
+        self._flights.add(task)
+        task.add_done_callback(self._flights.discard)
+
+    async def _fly(self, batch: Batch, slot: Slot) -> None:
+        bucket, loop = self.line.bucket, self.loop
+        version = self.host.clock_version
+        outcome: OKXError | None = None
+        rows: list[Any] = []
+        frozen = 0.0
+        try:
+            response = await self._send(self.endpoint, build_target(self.endpoint, batch.keys))
+            rows = parse_response(self.endpoint, response)
+        except ResponseError as error:
+            outcome = error
+            if isinstance(error, RateLimitError):
+                frozen = bucket.refused(slot, loop.time())
+            else:
+                bucket.answered(slot, loop.time())
+        except OKXError as error:
+            outcome = error
+            (bucket.lost if error.sent else bucket.unsent)(slot, loop.time())
+        except asyncio.CancelledError:
+            bucket.lost(slot, loop.time())
+            self._fail(batch, ClientClosedError(f"{self.endpoint.name}: closed in flight"))
+            raise
+        except Exception as error:
+            bucket.lost(slot, loop.time())
+            outcome = ProtocolError(f"{self.endpoint}: unexpected {type(error).__name__}")
+            logger.error("%s: unexpected %s", self.endpoint, type(error).__name__)
+        else:
+            bucket.answered(slot, loop.time())
+        self.last_trip = loop.time() - slot.sent_at
+        self.line.wake()
+        if self._observer is not None:
+            name = "ok" if outcome is None else type(outcome).__name__
+            user = self.line.key.user
+            self._tell(
+                ResponseReceived(self.endpoint.name, user, batch.number, self.last_trip, name)
+            )
+            if frozen:
+                self._tell(Refused(self.endpoint.name, user, batch.number, frozen))
+        if outcome is None:
+            if any(question.attempts for question in batch.questions):
+                self.host.budget.refund()
+            self._hand_out(self.batcher.settle(batch, self._rows_by_key(rows)))
+        elif isinstance(outcome, ClockSkewError):
+            await self._set_clock(batch, outcome, version)
+        else:
+            self._failed(batch, outcome)
+
+    def _rows_by_key(self, rows: list[Any]) -> Callable[[Key], list[Any]]:
+        """Rows belong to the key they name, never to a place; without keys, all to the one."""
+        if self.endpoint.max_keys == 1:
+            return lambda key: rows
+        by_ccy: dict[str, list[Any]] = {}
+        for row in rows:
+            by_ccy.setdefault(row.ccy.upper(), []).append(row)
+        return lambda key: rows if key is None else by_ccy.get(key.upper(), [])
+
+    def _hand_out(self, answering: Iterator[None]) -> None:
+        for _ in answering:
+            self.loop.call_soon(self._hand_out, answering)
+            return
+
+    # -- failures --------------------------------------------------------------------------
+
+    def _failed(self, batch: Batch, error: OKXError) -> None:
+        if isinstance(error, RateLimitError):
+            self._refused(batch, error)
+            return
+        if isinstance(error, HTTPStatusError) and error.http_status == 429:
+            self.host.close_gate(self.loop.time(), error.retry_after)
+        failures = max(question.attempts for question in batch.questions)
+        kind = may_pass(error, failures)
+        if not self.endpoint.retry_is_safe and error.sent:
+            if kind is not None or isinstance(error, TransportError | DecodeError):
+                error = OutcomeUnknownError(
+                    f"{self.endpoint}: whether it took effect is unknown; look it up before "
+                    f"asking again ({error})"
+                )
+            kind = None
+        if kind is None:
+            self._fail(batch, error)
+            return
+        for question in batch.questions:
+            question.attempts += 1
+            for ticket, before in list(question.askers.items()):
+                if question.attempts - before > self._policy.max_retries:
+                    self._fail_one(ticket, error)
+        if not batch.wanted():
+            return
+        if not self.host.budget.spend():
+            self._fail(batch, error)
+            return
+        wait = delay(error, kind, failures, random.random())
+        self._tell_retry(batch, wait, error)
+        if wait > 0:
+            self._aside[batch] = self.loop.call_later(wait, self._back, batch)
+        else:
+            self._back(batch)
+
+    def _refused(self, batch: Batch, error: RateLimitError) -> None:
+        self.tally.add("refused")
+        for question in batch.questions:
+            question.refusals += 1
+            if question.refusals >= self._policy.max_refusals:
+                for ticket in list(question.askers):
+                    self._fail_one(ticket, error)
+        self._tell_retry(batch, 0.0, error)
+        self._back(batch)
+
+    async def _set_clock(self, batch: Batch, error: ClockSkewError, version: int) -> None:
+        """Learn OKX's time once; who was signed by the old clock is signed anew."""
+        if self.host.clock_version == version:
+            if self._learn_clock is None or self.host.clock_is_fresh(self.loop.time()):
+                error.offset = self.host.clock_offset if version else None
+                self._fail(batch, error)
+                return
+            await self._learn_clock()
+            if self.host.clock_version == version:
+                self._fail(batch, error)
+                return
+        self._tell_retry(batch, 0.0, error)
+        self._back(batch)
+
+    def _back(self, batch: Batch) -> None:
+        """To the head of the queue again, with whoever still waits."""
+        self._aside.pop(batch, None)
+        if self.batcher.put_back(batch):
+            self.line.lanes[self] = None
+            self.line.wake()
+
+    def _fail(self, batch: Batch, error: OKXError) -> None:
+        for question in batch.questions:
+            for ticket in list(question.askers):
+                self._fail_one(ticket, error)
+
+    def _fail_one(self, ticket: Ticket, error: OKXError) -> None:
+        if not ticket.done():
+            own = copy.copy(error)
+            own.args = tuple(self._redact(str(arg)) for arg in error.args)
+            self.batcher.fail(ticket, own)
+
+    # -- telling ---------------------------------------------------------------------------
+
+    def _tell_retry(self, batch: Batch, wait: float, error: OKXError) -> None:
+        logger.debug(
+            "%s: batch %d goes back in %.3f s: %s",
+            self.endpoint.name,
+            batch.number,
+            wait,
+            type(error).__name__,
+        )
+        if self._observer is not None:
+            self._tell(
+                RetryScheduled(
+                    self.endpoint.name,
+                    self.line.key.user,
+                    batch.number,
+                    wait,
+                    type(error).__name__,
+                )
+            )
+
+    def _tell(self, event: Event) -> None:
+        observer = self._observer
+        if observer is None:
+            return
+        try:
+            observer(event)
+        except Exception:
+            logger.exception("an observer failed at %s", type(event).__name__)

@@ -1,0 +1,292 @@
+"""One connection pool and one set of lanes for any number of users."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+import warnings
+import weakref
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from .batching import Tally
+from .buckets import REGISTRY, BucketKey, Claim
+from .credentials import Credentials, timestamp
+from .deadlines import Deadlines
+from .endpoints import GET_TIME, Endpoint
+from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
+from .events import Observer, Statistics
+from .hosts import Host
+from .scheduler import WRONG_LOOP, Lane, Line, Policy
+from .transport import Transport
+from .wire import Response
+
+if TYPE_CHECKING:
+    import aiohttp
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Profile:
+    """Who asks, where, and how. Clients with equal profiles share lanes, hence requests."""
+
+    credentials: Credentials | None
+    origin: str
+    demo: bool = False
+    request_timeout: float = 10.0
+    policy: Policy = Policy()
+    observer: Observer | None = None
+
+
+class Session:
+    """One connection pool and one set of lanes, for any number of users and clients.
+
+    ``http`` is an aiohttp.ClientSession of your own; it is used and never closed. ``proxy`` is
+    the URL of an HTTP proxy (the environment's are ignored). ``max_body`` bounds an answer, in
+    bytes after decompression.
+
+    Use it with ``async with``, or call `aclose`. It belongs to the event loop of its first use.
+    """
+
+    def __init__(
+        self,
+        *,
+        http: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        max_body: int = 8 * 2**20,
+    ) -> None:
+        if max_body < 1:
+            raise InvalidArgumentError(f"max_body must be bytes from 1 on, not {max_body!r}")
+        self._transport = Transport(http, proxy=proxy, max_body=max_body)
+        self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
+        self._hosts: dict[str, Host] = {}
+        self._flights: set[asyncio.Task[None]] = set()
+        self._clocks: dict[str, asyncio.Task[None]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._deadlines: Deadlines | None = None
+        self._closed = False
+        self._closing: asyncio.Task[None] | None = None
+        self._total = Tally()
+        self.name = ""
+        """Who is told of in a warning when it was never closed."""
+
+    async def __aenter__(self) -> Self:
+        self._bind()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._lanes)} lanes"
+        return f"<Session: {state}, {len(self._flights)} requests in flight>"
+
+    def __del__(self, _warn: object = warnings.warn) -> None:
+        transport = getattr(self, "_transport", None)
+        if transport is not None and transport.started and callable(_warn):
+            _warn(
+                f"{self.name or repr(self)} was never closed: use async with, or await aclose()",
+                ResourceWarning,
+                source=self,
+            )
+            transport.abandon()
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WrongLoopError(WRONG_LOOP) from None
+        if self._closed:
+            raise ClientClosedError("the session is closed")
+        if self._loop is None:
+            self._loop = loop
+            self._deadlines = Deadlines(loop)
+        elif loop is not self._loop:
+            raise WrongLoopError(WRONG_LOOP)
+        return loop
+
+    # -- lanes -----------------------------------------------------------------------------
+
+    def lane(self, endpoint: Endpoint, profile: Profile, claim: Claim) -> Lane:
+        """The lane of one endpoint for one profile. It lives as long as somebody holds it."""
+        loop = self._bind()
+        key = (endpoint.name, profile, claim)
+        lane = self._lanes.get(key)
+        if lane is not None:
+            return lane
+        assert self._deadlines is not None
+        line = self._line(endpoint, profile, claim, loop)
+        host = self._host(profile.origin)
+        credentials = profile.credentials
+        lane = Lane(
+            endpoint,
+            line,
+            host,
+            partial(self._send, profile, host),
+            policy=profile.policy,
+            deadlines=self._deadlines,
+            flights=self._flights,
+            total=self._total,
+            observer=profile.observer,
+            redact=credentials.redact if credentials is not None else str,
+            learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
+        )
+        line.bucket.claim(lane, claim, loop.time())
+        self._lanes[key] = lane
+        return lane
+
+    def _host(self, origin: str) -> Host:
+        host = self._hosts.get(origin)
+        if host is None:
+            host = self._hosts[origin] = Host(origin)
+        return host
+
+    def _line(
+        self, endpoint: Endpoint, profile: Profile, claim: Claim, loop: asyncio.AbstractEventLoop
+    ) -> Line:
+        if endpoint.scope == "ip" or profile.credentials is None:
+            user = "this address"
+        else:
+            user = REGISTRY.user_of(profile.credentials)
+            if user != profile.credentials.mark:
+                self._move(profile.credentials.mark, user, loop)
+        return _line_of(BucketKey(profile.origin, profile.demo, user, endpoint.name), claim, loop)
+
+    def _move(self, old: str, new: str, loop: asyncio.AbstractEventLoop) -> None:
+        """What a key did on its own account counts as its user's from now on."""
+        for key in REGISTRY.buckets_of(old):
+            target = dataclasses.replace(key, user=new)
+            bucket = REGISTRY.rename(key, target, loop)
+            line = bucket.queue() if bucket.queue is not None else None
+            if isinstance(line, Line):
+                line.move_to(_line_of(target, Claim(bucket.limit), loop))
+
+    # -- sending ---------------------------------------------------------------------------
+
+    async def _send(
+        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+    ) -> Response:
+        """Stamp, sign and send at this very moment; what is signed is what is sent."""
+        credentials = profile.credentials
+        if credentials is None or endpoint.permission == "none":
+            headers: dict[str, str] = {}
+        else:
+            headers = credentials.headers(
+                timestamp(time.time() + host.clock_offset),
+                endpoint.method,
+                target,
+                demo=profile.demo,
+            )
+        return await self._transport.send(
+            endpoint.method,
+            profile.origin + target,
+            headers,
+            "",
+            label=str(endpoint),
+            timeout=profile.request_timeout,
+        )
+
+    async def _learn_clock(self, profile: Profile, host: Host) -> None:
+        """Set the host's clock by OKX's own, once for all who find theirs wrong."""
+        task = self._clocks.get(host.origin)
+        if task is None:
+            task = asyncio.ensure_future(self._ask_time(profile, host))
+            self._clocks[host.origin] = task
+            task.add_done_callback(lambda _: self._clocks.pop(host.origin, None))
+        await asyncio.wait([task])
+
+    async def _ask_time(self, profile: Profile, host: Host) -> None:
+        # https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time
+        profile = dataclasses.replace(profile, credentials=None, observer=None)
+        lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
+        with contextlib.suppress(OKXError):
+            rows = await lane.ask((None,), Tally(), profile.request_timeout, 0)
+            if rows:
+                offset = rows[0].ts / 1000 + lane.last_trip / 2 - time.time()
+                host.set_clock(offset, lane.loop.time())
+
+    # -- telling ---------------------------------------------------------------------------
+
+    def statistics(self) -> Statistics:
+        """What all its lanes did, and every bucket as it is now."""
+        return snapshot(self._total, self._total, list(self._lanes.values()))
+
+    def tally(self) -> Tally:
+        """Counters for one more client."""
+        return Tally(self._total)
+
+    # -- closing ---------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more calls."""
+        return self._closed
+
+    async def aclose(self) -> None:
+        """Close: whoever waits gets a ClientClosedError now, what is on the wire may finish.
+
+        Closing twice, or from several tasks, waits for the one closing.
+        """
+        if self._loop is None:
+            self._closed = True
+            return
+        if asyncio.get_running_loop() is not self._loop:
+            raise WrongLoopError(WRONG_LOOP)
+        if self._closing is None:
+            self._closed = True
+            for lane in list(self._lanes.values()):
+                lane.close()
+            self._closing = self._loop.create_task(self._shut())
+        await asyncio.shield(self._closing)
+
+    async def _shut(self) -> None:
+        if self._flights:
+            await asyncio.wait(self._flights, timeout=GRACE)
+        leftovers = [*self._flights, *self._clocks.values()]
+        for task in leftovers:
+            task.cancel()
+        if leftovers:
+            await asyncio.wait(leftovers)
+        for lane in list(self._lanes.values()):
+            lane.close()
+            lane.line.bucket.release(lane, lane.loop.time())
+        if self._deadlines is not None:
+            self._deadlines.close()
+        await self._transport.aclose()
+
+
+GRACE = 1.0
+"""Seconds that requests on the wire may still take when a session closes."""
+
+
+def _line_of(key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> Line:
+    """The one queue before a bucket in this loop, for all sessions of the process."""
+    bucket = REGISTRY.bucket(key, claim, loop)
+    line = bucket.queue() if bucket.queue is not None else None
+    if not isinstance(line, Line) or line.loop is not loop:
+        line = Line(key, bucket, loop)
+        bucket.queue = weakref.ref(line)
+    return line
+
+
+def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
+    """The calls of one tally, the requests of another, and the buckets of ``lanes``."""
+    lines = {lane.line: lane.endpoint.max_keys for lane in lanes}
+    return Statistics(
+        calls=calls.calls,
+        answered=calls.answered,
+        failed=calls.failed,
+        cancelled=calls.cancelled,
+        waiting=calls.calls - calls.answered - calls.failed - calls.cancelled,
+        requests=work.requests,
+        refused=work.refused,
+        retries=work.retries,
+        buckets=tuple(line.statistics(max_keys) for line, max_keys in lines.items()),
+    )

@@ -1,0 +1,45 @@
+"""How a command may end."""
+
+from __future__ import annotations
+
+from okx_funding import errors
+
+OK, ERROR, USAGE, CREDENTIALS, LIMIT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+
+EXIT_CODES = {
+    OK: "done",
+    ERROR: "OKX answered with an error, or no whole answer arrived",
+    USAGE: "an argument or option is wrong; nothing was sent",
+    CREDENTIALS: "credentials are missing, unusable or refused, or lack a permission",
+    LIMIT: "the rate limit or a timeout: worth another try later",
+    INTERRUPTED: "interrupted by Ctrl-C",
+}
+
+
+class Failure(Exception):
+    """A command has failed: what to tell in one line, and the exit code."""
+
+    def __init__(self, text: str, exit_code: int = ERROR) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def exit_code(error: errors.OKXError) -> int:
+    """The exit code for an error of okx_funding."""
+    match error:
+        case errors.AuthenticationError() | errors.PermissionDeniedError():
+            return CREDENTIALS
+        case errors.RateLimitError() | errors.QueueFullError() | TimeoutError():
+            return LIMIT
+        case errors.HTTPStatusError(http_status=429):
+            return LIMIT
+        case errors.InvalidArgumentError():
+            return USAGE
+        case _:
+            return ERROR
+
+
+def one_line(text: str) -> str:
+    """``text`` in one line and fit for a terminal, whatever a server put into it."""
+    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
+    return " ".join(words) or "an error without a word"

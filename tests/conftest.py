@@ -1,0 +1,117 @@
+"""What every test gets: a bare environment, and a look at what it left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import aioresponses.core
+import pytest
+from hypothesis import settings
+
+settings.register_profile("everywhere", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "everywhere")
+
+
+def aioresponses_needs_help(response: type[aiohttp.ClientResponse]) -> bool:
+    """Whether aiohttp's responses want a ``stream_writer``, which aioresponses 0.7.9 lacks."""
+    return "stream_writer" in inspect.signature(response.__init__).parameters
+
+
+if aioresponses_needs_help(aiohttp.ClientResponse):
+
+    class _Response(aiohttp.ClientResponse):
+        """Gives aiohttp 3.14 what aioresponses doesn't: a stream_writer, a method in capitals."""
+
+        def __init__(self, method: str, url: Any, **kwargs: Any) -> None:
+            kwargs.setdefault("stream_writer", SimpleNamespace(output_size=0))
+            super().__init__(method.upper(), url, **kwargs)
+
+    aioresponses.core.ClientResponse = _Response  # type: ignore[misc]
+
+
+def pytest_collection_finish() -> None:
+    # looptime asks for the current loop even around tests that have none, and the default policy
+    # would make one that nobody closes. Once None was set, it makes none any more.
+    asyncio.set_event_loop(None)
+    # What is loaded by now stays: frozen, it costs the collections after each test nothing.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def empty_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
+    """No OKX_* variable and no profile of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("OKX_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(empty_home))
+    monkeypatch.setenv("USERPROFILE", str(empty_home))
+
+
+class _Complaints(logging.Handler):
+    """What asyncio reports of exceptions that nobody retrieved."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that leaves a task or an unretrieved exception behind has failed."""
+    is_async = any(marker.name == "asyncio" for marker in request.node.iter_markers())
+    if not is_async:
+        yield
+        return
+    complaints = _Complaints()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(complaints)
+    request.getfixturevalue("no_stray_tasks")
+    try:
+        yield
+        gc.collect()
+    finally:
+        logger.removeHandler(complaints)
+    assert not complaints.texts, "\n".join(complaints.texts)
+
+
+@pytest.fixture
+async def no_stray_tasks() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    for _ in range(3):  # A task cancelled at the very end needs a turn or two to be over.
+        await asyncio.sleep(0)
+    stray = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not stray, f"left behind: {stray}"
+
+
+@pytest.fixture
+def write_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str | bytes], Path]:
+    """Write ``~/.okx/config.toml`` in a home of the test's own."""
+
+    def write(text: str | bytes) -> Path:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.setenv("USERPROFILE", str(tmp_path))
+        path = tmp_path / ".okx" / "config.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return write

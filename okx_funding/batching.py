@@ -1,11 +1,9 @@
-"""Who waits for what, and what goes into the next request: pure state that never awaits.
+"""What goes into the next request: pure state that never awaits.
 
-A caller is a `Ticket`, the future it sleeps on. What it wants is one `Question` for each key
-(a currency, a unit, or None for "all"), shared with whoever else wants that key and waits too.
 Questions are placed in a queue; `Batcher.take` picks those of one request, in the order in
 which their first callers came, when a slot has been won and not before. From then on they are
-the `Batch`'s, and a newcomer who wants the same key asks anew: an answer is never older than
-its question.
+the batch's, and a newcomer who wants the same key asks anew: an answer is never older than its
+question, unless the caller says how old it may be.
 
 A caller places at most one request's worth of keys a turn; the rest of its keys is placed
 behind everybody who came meanwhile. A step of priority weighs as much as having come ``AGING``
@@ -14,195 +12,94 @@ seconds earlier, so nobody starves.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any
 
-Key = str | None
+from .callers import Batch, Key, Question, Ticket, Turns
+from .errors import InvalidParameterError
 
 AGING = 10.0
+"""Seconds that one step of priority is worth."""
+MEMORY = 4096
+"""Keys whose last answers are kept for callers who accept an old one."""
+SUSPICION = 300.0
+"""Seconds for which a key that OKX refused is asked alone."""
+SUSPECTS = 1024
+"""Keys that are under suspicion at most."""
 SLICE = 500
 """Callers that are answered in one step of the loop."""
-
-
-class Tally:
-    """What was counted for one client, or for all of a session."""
-
-    __slots__ = (
-        "answered",
-        "calls",
-        "cancelled",
-        "failed",
-        "refused",
-        "requests",
-        "retries",
-        "total",
-    )
-
-    def __init__(self, total: Tally | None = None) -> None:
-        self.calls = self.answered = self.failed = self.cancelled = 0
-        self.requests = self.refused = self.retries = 0
-        self.total = self if total is None else total
-        """Who counts the same for everybody."""
-
-    def include(self, other: Tally) -> None:
-        """Count all that ``other`` counted, here alone."""
-        for what in self.__slots__:
-            if what != "total":
-                setattr(self, what, getattr(self, what) + getattr(other, what))
-
-    def add(self, what: str) -> None:
-        """Count one more ``what``, here and in the total."""
-        setattr(self, what, getattr(self, what) + 1)
-        if self.total is not self:
-            self.total.add(what)
-
-
-class Home(Protocol):
-    """Where a ticket belongs."""
-
-    def leave(self, ticket: Ticket) -> None:
-        """Its caller was cancelled."""
-
-    def expire(self, ticket: Ticket) -> None:
-        """Its caller's time is over."""
-
-
-class Ticket(asyncio.Future[list[Any]]):
-    """One waiting caller. Its result is a list of rows of its own."""
-
-    __slots__ = ("answers", "keys", "lane", "left", "tally", "timer", "turns")
-
-    lane: Home
-    tally: Tally
-    """Whose call it is."""
-    keys: Sequence[Key]
-    left: int
-    """Keys without an answer yet."""
-    answers: dict[Key, list[Any]] | None
-    """Rows by key, for callers with several keys."""
-    turns: Turns | None
-    timer: dict[Ticket, None] | None
-    """Where its deadline is kept."""
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        if not super().cancel(msg):
-            return False
-        self.lane.leave(self)
-        return True
-
-
-class Turns:
-    """What a caller with more keys than a request holds has still to place."""
-
-    __slots__ = ("later", "placed", "priority")
-
-    def __init__(self, priority: int) -> None:
-        self.later: deque[Question] = deque()
-        self.placed = 0
-        self.priority = priority
-
-
-class Question:
-    """One key that somebody wants."""
-
-    __slots__ = (
-        "askers",
-        "attempts",
-        "key",
-        "owner",
-        "priority",
-        "queue",
-        "rank",
-        "refusals",
-        "since",
-    )
-
-    def __init__(self, key: Key) -> None:
-        self.key = key
-        self.askers: dict[Ticket, int] = {}
-        """Who wants it, and how many attempts had failed when each of them came."""
-        self.attempts = 0
-        self.refusals = 0
-        self.rank: tuple[float, int] = (math.inf, 0)
-        self.since = 0.0
-        """When it was placed first."""
-        self.priority = 0
-        self.queue: OrderedDict[Key, Question] | None = None
-        """The queue it is placed in, or None."""
-        self.owner: Ticket | None = None
-        """The caller whose turn it is part of."""
-
-
-class Batch:
-    """The questions of one request."""
-
-    __slots__ = ("number", "questions", "resigned")
-
-    def __init__(self, number: int, questions: list[Question]) -> None:
-        self.number = number
-        self.questions = questions
-        self.resigned = False
-        """Whether it was signed anew after the clock was set."""
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys to send; none for "all"."""
-        return [question.key for question in self.questions if question.key is not None]
-
-    def callers(self) -> int:
-        """How many callers wait for it, each key's counted."""
-        return sum(len(question.askers) for question in self.questions)
-
-    def wanted(self) -> bool:
-        """Whether anybody still waits for it."""
-        return any(not ticket.done() for question in self.questions for ticket in question.askers)
 
 
 class Batcher:
     """The waiting callers of one lane."""
 
-    def __init__(self, max_keys: int) -> None:
+    def __init__(self, max_keys: int, promote_above: int | None = None) -> None:
         self.max_keys = max_keys
+        self.promote_above = promote_above
+        """Full batches waiting above which everything is asked for at once; None: never."""
         self.callers = 0
         """Callers that aren't answered yet, those on the wire included."""
         self.placed = 0
         """Keys that are placed in the queue."""
         self._waiting: dict[Key, Question] = {}
         self._queues: dict[tuple[int, bool], OrderedDict[Key, Question]] = {}
+        self._parts: deque[Batch] = deque()
+        self._flying: dict[Key, tuple[float, Question]] = {}
+        self._memory: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
+        self._suspects: OrderedDict[Key, float] = OrderedDict()
         self._serial = 0
         self._batches = 0
 
-    def __len__(self) -> int:
-        return len(self._waiting)
+    def __repr__(self) -> str:
+        return f"<Batcher: {self.callers} callers, {self.placed} keys placed>"
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self.placed or self._parts)
 
     # -- coming and leaving ----------------------------------------------------------------
 
-    def add(self, ticket: Ticket, priority: int, now: float) -> None:
-        """``ticket`` wants its keys."""
+    def add(self, ticket: Ticket, priority: int, now: float, max_age: float | None = None) -> None:
+        """``ticket`` wants its keys; answers that were asked ``max_age`` seconds ago will do."""
         self.callers += 1
         keys = ticket.keys
         waiting = self._waiting
-        long = len(keys) > self.max_keys
-        turns = ticket.turns = Turns(priority) if long else None
+        if max_age is not None:
+            keys = self._recall(ticket, now - max_age)
+        turns = None
+        if len(keys) > self.max_keys:
+            turns = ticket.turns = Turns(priority)
         for key in keys:
             question = waiting.get(key)
             if question is None:
                 question = waiting[key] = Question(key)
-            if question.queue is None:
+            if question.queue is None and not question.held:
                 if turns is None:
                     self._place(question, priority, now)
                 elif turns.placed < self.max_keys:
-                    self._place(question, priority, now)
-                    question.owner = ticket
-                    turns.placed += 1
+                    self._place_turn(question, ticket, turns, now)
                 else:
                     turns.later.append(question)
             elif priority > question.priority:
                 self._overtake(question, priority, now)
             question.askers[ticket] = question.attempts
+
+    def _recall(self, ticket: Ticket, since: float) -> list[Key]:
+        """Answer from memory or join what is on the wire; gives the keys that remain."""
+        remaining: list[Key] = []
+        for key in ticket.keys:
+            asked_at, rows = self._memory.get(key, (-math.inf, []))
+            sent_at, question = self._flying.get(key, (-math.inf, None))
+            if asked_at >= since:
+                self._answer(ticket, key, rows)
+            elif question is not None and sent_at >= since:
+                question.askers[ticket] = question.attempts
+            else:
+                remaining.append(key)
+        return remaining
 
     def leave(self, ticket: Ticket) -> None:
         """The caller left: what nobody else wants needn't be sent."""
@@ -213,7 +110,7 @@ class Batcher:
                 continue
             if question.owner is ticket:
                 question.owner = None
-            if not question.askers:
+            if not question.askers and not question.held:
                 self._unplace(question)
                 del self._waiting[key]
 
@@ -225,6 +122,14 @@ class Batcher:
                 return True
         return False
 
+    def waiters(self) -> set[Ticket]:
+        """Everybody who waits for something that isn't on the wire."""
+        return {ticket for question in self._waiting.values() for ticket in question.askers}
+
+    def flyers(self) -> set[Ticket]:
+        """Everybody who waits for something that is on the wire."""
+        return {ticket for _, question in self._flying.values() for ticket in question.askers}
+
     # -- the queue -------------------------------------------------------------------------
 
     def _place(self, question: Question, priority: int, now: float) -> None:
@@ -232,13 +137,19 @@ class Batcher:
         question.priority = priority
         question.since = now
         question.rank = (now - priority * AGING, self._serial)
-        queue = self._queue(question)
+        queue = self._queue(question, now)
         queue[question.key] = question
         question.queue = queue
         self.placed += 1
 
-    def _queue(self, question: Question) -> OrderedDict[Key, Question]:
-        level = (question.priority, self.alone(question.key))
+    def _place_turn(self, question: Question, ticket: Ticket, turns: Turns, now: float) -> None:
+        self._place(question, turns.priority, now)
+        question.owner = ticket
+        turns.placed += 1
+
+    def _queue(self, question: Question, now: float) -> OrderedDict[Key, Question]:
+        question.alone = self._must_be_alone(question.key, now)
+        level = (question.priority, question.alone)
         queue = self._queues.get(level)
         if queue is None:
             queue = self._queues[level] = OrderedDict()
@@ -251,16 +162,25 @@ class Batcher:
             self.placed -= 1
 
     def _overtake(self, question: Question, priority: int, now: float) -> None:
-        if now - priority * AGING < question.rank[0]:
+        if question.queue is not None and now - priority * AGING < question.rank[0]:
             self._unplace(question)
             self._place(question, priority, now)
 
-    def alone(self, key: Key) -> bool:
-        """Whether ``key`` may not share a request."""
-        return key is None
+    def _must_be_alone(self, key: Key, now: float) -> bool:
+        """ "All" shares no request, nor does who was refused of late."""
+        if key is None:
+            return True
+        if not self._suspects or key not in self._suspects:
+            return False
+        if self._suspects[key] < now:
+            del self._suspects[key]
+            return False
+        return True
 
     def rank(self) -> tuple[float, int]:
         """Of the question that is next; the smaller, the earlier."""
+        if self._parts:
+            return min(question.rank for question in self._parts[0].questions)
         head = self._head()
         return head.rank if head is not None else (math.inf, 0)
 
@@ -292,6 +212,16 @@ class Batcher:
 
     def take(self, now: float) -> Batch | None:
         """What the request that leaves now asks for; None when nobody waits."""
+        batch = self._take_part() or self._take_everything() or self._take_some(now)
+        if batch is not None:
+            self._batches += 1
+            batch.number = self._batches
+            batch.sent_at = now
+            for question in batch.questions:
+                self._flying[question.key] = (now, question)
+        return batch
+
+    def _take_some(self, now: float) -> Batch | None:
         questions: list[Question] = []
         while len(questions) < self.max_keys:
             question = self._head(companions=bool(questions))
@@ -303,14 +233,12 @@ class Batcher:
             if question.owner is not None:
                 self._turn_over(question.owner, now)
                 question.owner = None
-            if self.alone(question.key):
+            if question.alone:
                 break
-        if not questions:
-            return None
-        self._batches += 1
-        return Batch(self._batches, questions)
+        return Batch(questions) if questions else None
 
     def _turn_over(self, ticket: Ticket, now: float) -> None:
+        """One key of the caller's turn left; after the last one its next turn is placed."""
         turns = ticket.turns
         assert turns is not None
         turns.placed -= 1
@@ -318,35 +246,57 @@ class Batcher:
             return
         while turns.later and turns.placed < self.max_keys:
             question = turns.later.popleft()
-            if question.queue is None and self._waiting.get(question.key) is question:
-                self._place(question, turns.priority, now)
-                question.owner = ticket
-                turns.placed += 1
+            if (
+                question.queue is None
+                and not question.held
+                and self._waiting.get(question.key) is question
+            ):
+                self._place_turn(question, ticket, turns, now)
 
-    def put_back(self, batch: Batch) -> bool:
+    def _take_everything(self) -> Batch | None:
+        if self.promote_above is None or self.placed <= self.promote_above * self.max_keys:
+            return None
+        questions = [
+            question
+            for question in self._waiting.values()
+            if not question.held and (question.key is None or not question.alone)
+        ]
+        for question in questions:
+            self._unplace(question)
+            question.owner = None
+            del self._waiting[question.key]
+        return Batch(questions, everything=True)
+
+    def put_back(self, batch: Batch, now: float) -> bool:
         """The batch goes back to the head, with whoever still waits; False when nobody does."""
+        self.landed(batch)
+        if batch.inquest is not None:
+            self.put_part(batch)
+            return True
         back = False
         for question in batch.questions:
             for ticket in [ticket for ticket in question.askers if ticket.done()]:
                 del question.askers[ticket]
-            newer = self._waiting.pop(question.key, None)
-            if newer is not None:
-                self._merge(question, newer)
+            self._join_newcomers(question)
             if question.askers:
                 self._waiting[question.key] = question
-                self._place_by_rank(question)
+                self._place_by_rank(question, now)
                 back = True
         return back
 
-    def _merge(self, question: Question, newer: Question) -> None:
+    def _join_newcomers(self, question: Question) -> None:
+        """Whoever asked for the same key meanwhile gets the same answer, a newer one."""
+        newer = self._waiting.pop(question.key, None)
+        if newer is None or newer is question:
+            return
         self._unplace(newer)
         for ticket, attempts in newer.askers.items():
             question.askers[ticket] = question.attempts - newer.attempts + attempts
         question.rank = min(question.rank, newer.rank)
         question.owner = newer.owner
 
-    def _place_by_rank(self, question: Question) -> None:
-        queue = self._queue(question)
+    def _place_by_rank(self, question: Question, now: float) -> None:
+        queue = self._queue(question, now)
         ahead = []
         while queue:
             first = next(iter(queue.values()))
@@ -359,35 +309,132 @@ class Batcher:
         question.queue = queue
         self.placed += 1
 
+    def landed(self, batch: Batch) -> None:
+        """The batch isn't on the wire any more."""
+        for question in batch.questions:
+            flying = self._flying.get(question.key)
+            if flying is not None and flying[1] is question:
+                del self._flying[question.key]
+
+    # -- the parts of a refused batch ------------------------------------------------------
+
+    def hold(self, questions: list[Question]) -> None:
+        """An inquest decides when they are asked: they may be joined, but aren't placed."""
+        for question in questions:
+            question.held = True
+            self._join_newcomers(question)
+            self._waiting[question.key] = question
+
+    def release(self, questions: list[Question]) -> None:
+        """The inquest has nothing to ask about them any more."""
+        for question in questions:
+            if self._waiting.get(question.key) is question:
+                del self._waiting[question.key]
+
+    def put_part(self, batch: Batch) -> None:
+        """A part of an inquest goes to the head of the queue."""
+        self.hold(batch.questions)
+        self._parts.append(batch)
+
+    def _take_part(self) -> Batch | None:
+        if not self._parts:
+            return None
+        batch = self._parts.popleft()
+        self.release(batch.questions)
+        return batch
+
+    def drop_unwanted_part(self) -> Batch | None:
+        """A part that nobody waits for any more, if there is one."""
+        for batch in self._parts:
+            if not batch.wanted():
+                self._parts.remove(batch)
+                return batch
+        return None
+
     # -- answering -------------------------------------------------------------------------
 
     def settle(self, batch: Batch, rows_of: Callable[[Key], list[Any]]) -> Iterator[None]:
         """Give each caller its rows; yields now and then, so that the loop can do other work."""
+        self.landed(batch)
         steps = 0
         for question in batch.questions:
             rows = rows_of(question.key)
+            self._remember(question.key, batch.sent_at, rows)
             for ticket in question.askers:
                 if ticket.done():
                     continue
-                if ticket.answers is None:
-                    self.finish(ticket, rows.copy())
-                else:
-                    ticket.answers[question.key] = rows
-                    ticket.left -= 1
-                    if not ticket.left:
-                        answers = ticket.answers
-                        self.finish(ticket, [row for key in ticket.keys for row in answers[key]])
+                self._answer(ticket, question.key, rows)
                 steps += 1
                 if steps % SLICE == 0:
                     yield
 
-    def finish(self, ticket: Ticket, rows: list[Any]) -> None:
-        """The caller has what it came for."""
+    def _remember(self, key: Key, asked_at: float, rows: list[Any]) -> None:
+        memory = self._memory
+        if self._suspects:
+            self._suspects.pop(key, None)
+        if asked_at < memory.get(key, (-math.inf, rows))[0]:
+            return
+        memory[key] = (asked_at, rows)
+        memory.move_to_end(key)
+        if len(memory) > MEMORY:
+            memory.popitem(last=False)
+
+    def _answer(self, ticket: Ticket, key: Key, rows: list[Any]) -> None:
+        if ticket.answers is None:
+            self._finish(ticket, rows.copy())
+        else:
+            ticket.answers[key] = rows
+            self._answered_one(ticket)
+
+    def blame(self, question: Question, error: InvalidParameterError, now: float) -> None:
+        """OKX refuses this key: its askers get that, beside the rows of their other keys."""
+        if question.key is not None:
+            self._suspects[question.key] = now + SUSPICION
+            self._suspects.move_to_end(question.key)
+            if len(self._suspects) > SUSPECTS:
+                self._suspects.popitem(last=False)
+        for ticket in question.askers:
+            if ticket.done():
+                continue
+            ticket.error = error
+            if ticket.answers is None:
+                self._finish_with_error(ticket, error, dict.fromkeys(ticket.keys))
+            else:
+                ticket.answers[question.key] = None
+                self._answered_one(ticket)
+
+    def _answered_one(self, ticket: Ticket) -> None:
+        ticket.left -= 1
+        if ticket.left:
+            return
+        answers = ticket.answers or {}
+        if ticket.error is not None:
+            self._finish_with_error(ticket, ticket.error, answers)
+        else:
+            self._finish(ticket, [row for key in ticket.keys for row in answers[key] or ()])
+
+    def _finish(self, ticket: Ticket, rows: list[Any]) -> None:
         self.callers -= 1
         ticket.tally.add("answered")
         if ticket.timer is not None:
             ticket.timer.pop(ticket, None)
         ticket.set_result(rows)
+
+    def _finish_with_error(
+        self,
+        ticket: Ticket,
+        error: InvalidParameterError,
+        answers: dict[Key, list[Any] | None],
+    ) -> None:
+        own = InvalidParameterError(
+            error.code,
+            error.msg,
+            error.http_status,
+            error.endpoint,
+            tuple(key for key in ticket.keys if key is not None and answers[key] is None),
+            tuple(row for key in ticket.keys for row in answers[key] or ()),
+        )
+        self.fail(ticket, own)
 
     def fail(self, ticket: Ticket, error: Exception) -> None:
         """The caller gets ``error``, which is its own, and leaves."""
@@ -397,10 +444,3 @@ class Batcher:
             ticket.timer.pop(ticket, None)
         ticket.set_exception(error)
         ticket.exception()  # seen: a caller who is cancelled this very moment never asks
-
-    def tickets(self) -> Iterator[Ticket]:
-        """Everybody who waits for something that isn't on the wire."""
-        seen: set[Ticket] = set()
-        for question in self._waiting.values():
-            seen.update(question.askers)
-        yield from seen

@@ -11,10 +11,11 @@ So a bucket owns N **slots**, and a request holds one over its whole round trip:
 * The exchange saw a request at some moment between its send and its answer. What uses the slot
   next must be seen at least W later, so the slot is free again W after the *answer*.
 * That wastes the way back of the old request and the way out of the next. A part of the
-  shortest round trip of late is therefore credited (`RoundTrips.credit`): half of it, which is
-  the way back on a symmetric route, however much shorter the route becomes the next moment;
-  and a little more, up to 10 ms, which assumes that a way out of 20 ms and more doesn't shrink
-  to less than 10 ms from one request to the next.
+  shortest round trip of late is therefore credited (`RoundTrips`): half of it, which is the way
+  back on a symmetric route, however much shorter the route becomes the next moment; and an
+  eighth more, 5 ms at most, which assumes that the way out never gets shorter than 3 ms where
+  it was 20 ms. Round trips on new connections don't count: they last longer than the way.
+  A credit is taken back the moment a shorter round trip is seen, as long as the slot is idle.
 * Without an answer the request may still arrive: its slot stays out a quarter of a second longer.
 * A refusal says that the window is full, whoever filled it: the whole bucket waits a window.
   It also says that somebody else spends this user's limit, so the slot stays out for a while,
@@ -33,7 +34,7 @@ import time
 import weakref
 from collections import OrderedDict, deque
 from dataclasses import dataclass
-from heapq import heappop, heappush, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import Literal
 
 from aiolimiter import AsyncLimiter
@@ -98,19 +99,21 @@ class RoundTrips:
         # Few samples of a jittery route lie above its true minimum, by about as much as the
         # smallest of them lie apart.
         shortest = max(0.0, 2 * four[0] - four[3])
-        self.credit = shortest / 2 + min(shortest / 4, 0.010)
+        self.credit = shortest / 2 + min(shortest / 8, 0.005)
 
 
 class Slot:
     """The right to one request. It belongs to the request until its answer has been read."""
 
-    __slots__ = ("_cell", "benched_until", "free_at", "seen_by", "sent_at")
+    __slots__ = ("_cell", "benched_until", "credit", "free_at", "seen_by", "sent_at")
 
     def __init__(self) -> None:
         self._cell: AsyncLimiter | None = None
         self.sent_at = -math.inf
         self.seen_by = -math.inf
         """The latest moment at which the exchange can have seen its last request."""
+        self.credit = 0.0
+        """Seconds before ``seen_by`` at which it surely had, as round trips of late say."""
         self.benched_until = -math.inf
         self.free_at = -math.inf
 
@@ -127,20 +130,30 @@ class Slot:
     def untake(self) -> None:
         self._cell = None
 
-    def cool(self, seen_by: float, window: float, now: float) -> None:
+    def cool(self, seen_by: float, credit: float, window: float, now: float) -> None:
         """Its request was seen by ``seen_by``: free a window and the guard later."""
         self.seen_by = seen_by
-        self.free_at = max(seen_by + window + GUARD, self.benched_until)
+        self.credit = min(credit, seen_by - self.sent_at)
+        self._set_free(window)
         if self._cell is not None:
             level = max(0.0, 1 - (now - self.sent_at) / window)
-            _pour(self._cell, min(1.0, (seen_by - now) / window + 1) - level)
+            _pour(self._cell, min(1.0, (seen_by - self.credit - now) / window + 1) - level)
+
+    def tighten(self, credit: float, window: float) -> None:
+        """No more than ``credit`` can be trusted now."""
+        if credit < self.credit:
+            self.credit = credit
+            self._set_free(window)
 
     def rebase(self, window: float, shift: float = 0.0) -> None:
         """The window, or the clock, is another now: what was seen stays seen."""
         self._cell = None
         self.seen_by += shift
         self.benched_until += shift
-        self.free_at = max(self.seen_by + window + GUARD, self.benched_until)
+        self._set_free(window)
+
+    def _set_free(self, window: float) -> None:
+        self.free_at = max(self.seen_by - self.credit + window + GUARD, self.benched_until)
 
 
 def _pour(cell: AsyncLimiter, amount: float) -> None:
@@ -164,6 +177,7 @@ class Claim:
     limit: RateLimit
     pacing: Pacing = "burst"
     withdraw: float = WITHDRAW
+    silent_start: bool = False
 
 
 class TokenBucket:
@@ -274,16 +288,16 @@ class TokenBucket:
         if self.heir is not None:
             return self.heir.answered(slot, now, warm=warm)
         if warm:
-            self.round_trips.add(now - slot.sent_at)
+            self._learn(now - slot.sent_at)
         if slot.sent_at >= self._frozen_at:
             self._strikes = 0
-        self._return(slot, max(slot.sent_at, now - self.round_trips.credit), now)
+        self._return(slot, now, self.round_trips.credit, now)
 
     def lost(self, slot: Slot, now: float) -> None:
         """No answer came, or nobody read it: the request may still arrive."""
         if self.heir is not None:
             return self.heir.lost(slot, now)
-        self._return(slot, now + STILL_ON_ITS_WAY, now)
+        self._return(slot, now + STILL_ON_ITS_WAY, 0.0, now)
 
     def unsent(self, slot: Slot, now: float) -> None:
         """Nothing left: the slot is as free as it was."""
@@ -314,11 +328,20 @@ class TokenBucket:
         benched = sum(other.benched_until > now for _, _, other in self._idle)
         if self.withdraw > 0 and benched < self.limit.count - 1:
             slot.benched_until = self._bench_ends = now + self._bench
-        self._return(slot, now, now)
+        self._return(slot, now, 0.0, now)
         return self.frozen_until - now
 
-    def _return(self, slot: Slot, seen_by: float, now: float) -> None:
-        slot.cool(seen_by, self.limit.period, now)
+    def _learn(self, round_trip: float) -> None:
+        credit = self.round_trips.credit
+        self.round_trips.add(round_trip)
+        if self.round_trips.credit < credit:
+            for _, _, slot in self._idle:
+                slot.tighten(self.round_trips.credit, self.limit.period)
+            self._idle = [(slot.free_at, serial, slot) for _, serial, slot in self._idle]
+            heapify(self._idle)
+
+    def _return(self, slot: Slot, seen_by: float, credit: float, now: float) -> None:
+        slot.cool(seen_by, credit, self.limit.period, now)
         self.in_flight -= 1
         self._shelve(slot)
         self._trim()
@@ -473,16 +496,21 @@ class Registry:
     def __len__(self) -> int:
         return len(self._buckets)
 
-    def user_of(self, credentials: Credentials) -> str:
-        """Whose limit it is: the user id, given now or once before, else the key itself."""
+    def user_of(self, credentials: Credentials) -> str | None:
+        """The user id of a key, given now or once before; None when it isn't known."""
+        if credentials.user_id is not None:
+            self.learn(credentials, credentials.user_id)
+        with self._lock:
+            return self._users.get(credentials.mark)
+
+    def learn(self, credentials: Credentials, user: str) -> None:
+        """The key is ``user``'s from now on."""
         mark = credentials.mark
         with self._lock:
-            if credentials.user_id is not None:
-                self._users[mark] = credentials.user_id
-                self._users.move_to_end(mark)
-                if len(self._users) > _USERS:
-                    self._users.popitem(last=False)
-            return self._users.get(mark, mark)
+            self._users[mark] = user
+            self._users.move_to_end(mark)
+            if len(self._users) > _USERS:
+                self._users.popitem(last=False)
 
     def buckets_of(self, user: str) -> list[BucketKey]:
         """The keys of all buckets of ``user``."""
@@ -497,6 +525,8 @@ class Registry:
                 if len(self._buckets) >= self._sweep_at:
                     self._sweep()
                 bucket = TokenBucket(claim)
+                if claim.silent_start:
+                    bucket.start_silent(loop.time())
             elif not self._belongs(bucket, key, loop):
                 bucket = bucket.carried_over(loop.time())
             bucket.loop = weakref.ref(loop)

@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from .batching import Key, Tally, Ticket
 from .buckets import WITHDRAW, Claim, Pacing
+from .callers import Key, Tally, Ticket
 from .configuration import resolve
 from .credentials import Credentials
 from .endpoints import (
     ENDPOINTS,
+    GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
     GET_NON_TRADABLE_ASSETS,
     VALUATION_UNITS,
@@ -47,7 +48,11 @@ class FundingClient:
     ``{"get_non_tradable_assets": RateLimit(6, 1.0)}``; of several clients of one user the
     strictest rules. pacing: "burst" uses a free limit at once, "smooth" spaces requests evenly.
     withdraw: seconds that a refused request's share of the limit stays unused, in case
-    another program spends it; 0 turns it off. observer: see `okx_funding.events`.
+    another program spends it; 0 turns it off. silent_start: wait one window before the first
+    request, for a process that may follow close upon another of the same user.
+    promote_above: with more than so many full batches of currencies waiting, ask once for all
+    there are and serve everybody from it. That rests on the assumption that OKX's answer
+    without ``ccy`` holds every currency's rows; off by default. observer: see `okx_funding.events`.
 
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
     """
@@ -68,6 +73,8 @@ class FundingClient:
         rate_limits: Mapping[str, RateLimit] | None = None,
         pacing: Pacing = "burst",
         withdraw: float = WITHDRAW,
+        silent_start: bool = False,
+        promote_above: int | None = None,
         observer: Observer | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
@@ -85,6 +92,9 @@ class FundingClient:
                 max_retries=_count("max_retries", max_retries, 0),
                 max_refusals=_count("max_refusals", max_refusals, 1),
                 max_queue=_count("max_queue", max_queue, 1),
+                promote_above=(
+                    None if promote_above is None else _count("promote_above", promote_above, 0)
+                ),
             ),
             observer=observer,
         )
@@ -95,6 +105,7 @@ class FundingClient:
         self._limits = _limits(rate_limits or {})
         self._pacing: Pacing = pacing
         self._withdraw = withdraw
+        self._silent_start = silent_start
         self._proxy = settings.proxy
         self._given = session
         self._session = session
@@ -117,8 +128,10 @@ class FundingClient:
     def __repr__(self) -> str:
         mode = "demo" if self._profile.demo else "live"
         state = ", closed" if self._closed else ""
+        lines = "".join(f"; {lane.line}" for lane in self._lanes.values())
         return (
-            f"<FundingClient {self._profile.credentials!r} {mode} at {self._profile.origin}{state}>"
+            f"<FundingClient {self._profile.credentials!r} {mode} at "
+            f"{self._profile.origin}{state}{lines}>"
         )
 
     # -- endpoints -------------------------------------------------------------------------
@@ -129,6 +142,7 @@ class FundingClient:
         *,
         timeout: float | None = None,
         priority: int = 0,
+        max_age: float | None = None,
     ) -> list[NonTradableAsset]:
         """Non-tradable assets: those of ``ccy`` in its order, or all of them.
 
@@ -138,48 +152,84 @@ class FundingClient:
         row, one on several chains gives several, in OKX's order.
 
         ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
-        the earlier a call's turn.
+        the earlier a call's turn: a step weighs as much as ten seconds of waiting. By default
+        an answer was asked after the call; ``max_age`` accepts one asked so many seconds ago.
+
+        Raises an OKXError; `InvalidParameterError` names the currencies that OKX refuses and
+        holds the rows of the others.
 
         https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-non-tradable-assets
         """
-        keys = currencies(ccy)
-        return await self._ask(GET_NON_TRADABLE_ASSETS, keys, timeout, priority) if keys else []
+        if not (keys := currencies(ccy)):
+            return []
+        return await self._ask(GET_NON_TRADABLE_ASSETS, keys, timeout, priority, max_age)
 
     async def get_asset_valuation(
-        self, ccy: str | None = None, *, timeout: float | None = None, priority: int = 0
+        self,
+        ccy: str | None = None,
+        *,
+        timeout: float | None = None,
+        priority: int = 0,
+        max_age: float | None = None,
     ) -> AssetValuation:
         """What all accounts are worth, in ``ccy``: BTC (the default), USDT, USD, EUR, JPY, ...
 
         One request per second and User ID; concurrent calls for one unit share a request.
 
-        ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
-        the earlier a call's turn.
+        ``timeout``, ``priority`` and ``max_age`` are those of `get_non_tradable_assets`.
 
         https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-account-asset-valuation
         """
         unit = valuation_unit(ccy)
-        rows = await self._ask(GET_ASSET_VALUATION, (unit,), timeout, priority)
+        rows = await self._ask(GET_ASSET_VALUATION, (unit,), timeout, priority, max_age)
         if not rows:
             raise DecodeError(f"{GET_ASSET_VALUATION} answered no row")
         valuation: AssetValuation = rows[0]
         return valuation if unit is None else valuation.in_unit(unit)
 
+    async def identify(self, *, timeout: float | None = None) -> str:
+        """The User ID by which OKX counts this key's limits; asked of OKX once.
+
+        From then on every client whose key is of this user shares one limit with this one, in
+        this process. What the key has sent already is counted on.
+
+        https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration
+        """
+        session = self._started()
+        known = session.user_of(self._profile)
+        if known is None:
+            rows = await self._ask(GET_ACCOUNT_CONFIG, (None,), timeout, 0, None)
+            if not rows or not rows[0].uid:
+                raise DecodeError(f"{GET_ACCOUNT_CONFIG} answered no uid")
+            known = rows[0].uid
+            session.identify(self._profile, known)
+        return known
+
     # -- the road --------------------------------------------------------------------------
 
     def _ask(
-        self, endpoint: Endpoint, keys: tuple[Key, ...], timeout: float | None, priority: int
+        self,
+        endpoint: Endpoint,
+        keys: tuple[Key, ...],
+        timeout: float | None,
+        priority: int,
+        max_age: float | None,
     ) -> Ticket:
         lane = self._lanes.get(endpoint.name)
         if lane is None:
             lane = self._open(endpoint)
         if timeout is not None:
             timeout = _number("timeout", timeout)
+            if timeout == math.inf:
+                timeout = None
+        if max_age is not None:
+            max_age = _number("max_age", max_age)
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
         assert self._tally is not None
-        return lane.ask(keys, self._tally, timeout, priority)
+        return lane.ask(keys, self._tally, timeout=timeout, priority=priority, max_age=max_age)
 
-    def _open(self, endpoint: Endpoint) -> Lane:
+    def _started(self) -> Session:
         if self._closed:
             raise ClientClosedError(f"{self!r} is closed: make a new one")
         if self._session is None:
@@ -187,9 +237,13 @@ class FundingClient:
             self._session.name = repr(self)
         if self._tally is None:
             self._tally = self._session.tally()
+        return self._session
+
+    def _open(self, endpoint: Endpoint) -> Lane:
+        session = self._started()
         limit = self._limits.get(endpoint.name, endpoint.limit)
-        claim = Claim(limit, self._pacing, self._withdraw)
-        lane = self._lanes[endpoint.name] = self._session.lane(endpoint, self._profile, claim)
+        claim = Claim(limit, self._pacing, self._withdraw, self._silent_start)
+        lane = self._lanes[endpoint.name] = session.lane(endpoint, self._profile, claim)
         return lane
 
     def statistics(self) -> Statistics:
@@ -200,21 +254,26 @@ class FundingClient:
         work.include(self._work)
         return snapshot(self._tally or Tally(), work, list(self._lanes.values()))
 
-    async def aclose(self) -> None:
-        """Close: whoever waits gets a ClientClosedError now. A session that was given stays open.
+    async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
+        """Close. A session that was given stays open.
 
-        What is on the wire may finish within a grace of a second.
+        Whoever waits gets a ClientClosedError now, and what is on the wire may finish within a
+        second. With ``drain`` those who wait are answered first, within ``timeout`` seconds if
+        it is given; new calls are refused meanwhile.
         """
         self._closed = True
-        lanes = list(self._lanes.values())
-        for lane in lanes:
+        lanes, tally = list(self._lanes.values()), self._tally
+        own = self._session if self._session is not self._given else None
+        if drain and tally is not None and self._session is not None:
+            await self._session.drained(lanes, tally, timeout)
+        if own is not None:
+            await own.aclose()
+        elif tally is not None:
+            for lane in lanes:
+                lane.close(tally)
+        for lane in self._lanes.values():
             self._work.include(lane.tally)
         self._lanes.clear()
-        if self._session is not None and self._session is not self._given:
-            await self._session.aclose()
-            return
-        for lane in lanes:
-            lane.close(self._tally)
 
 
 # -- what callers may give -------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from math import ceil
 
-from .batching import Ticket
+from .callers import Ticket
 
 GRAIN = 0.025
 """Seconds by which a deadline may fire late."""

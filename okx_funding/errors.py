@@ -162,7 +162,12 @@ class APIError(ResponseError):
 
 
 class RateLimitError(APIError):
-    """OKX goes on refusing for the rate limit, however long the bucket waits."""
+    """OKX goes on refusing for the rate limit, however long the bucket waits.
+
+    ``retry_after`` is the seconds OKX asked for, or None.
+    """
+
+    retry_after: float | None = None
 
 
 class AuthenticationError(APIError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BucketStatistics:
     """One bucket at one moment. Times are seconds."""
 
@@ -48,7 +48,7 @@ class BucketStatistics:
         """Requests that batching made unnecessary, against one for each caller."""
         return max(0, self.callers_served - self.requests_sent)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         wait = f", next in {self.next_slot_in:.3f} s" if self.next_slot_in > 0 else ""
         return (
             f"{self.endpoint} of {self.user}{' (demo)' if self.demo else ''} at {self.host}: "

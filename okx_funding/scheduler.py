@@ -28,8 +28,9 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .batching import Batch, Batcher, Key, Tally, Ticket
+from .batching import Batcher
 from .buckets import BucketKey, Slot, TokenBucket
+from .callers import Batch, Key, Question, Tally, Ticket
 from .deadlines import Deadlines
 from .endpoints import Endpoint
 from .errors import (
@@ -39,6 +40,7 @@ from .errors import (
     DecodeError,
     HTTPStatusError,
     InvalidArgumentError,
+    InvalidParameterError,
     OKXError,
     OutcomeUnknownError,
     ProtocolError,
@@ -59,6 +61,7 @@ from .events import (
     SlotWon,
 )
 from .hosts import Host
+from .inquest import Inquest
 from .retry import delay, may_pass
 from .wire import Response, build_target, parse_response
 
@@ -84,6 +87,12 @@ class Line:
         self._soon = False
         self._timer: asyncio.TimerHandle | None = None
 
+    def __str__(self) -> str:
+        return (
+            f"{self.key.rule}: {self.bucket.slots_free(self.loop.time())} of "
+            f"{self.bucket.limit.count} slots free, {self.waiting()} callers waiting"
+        )
+
     def wake(self) -> None:
         """Something changed: look once, when everybody of this turn of the loop has asked."""
         if not self._soon:
@@ -107,7 +116,7 @@ class Line:
 
     def _next(self) -> Lane | None:
         """The lane with the oldest question."""
-        for lane in [lane for lane in self.lanes if not len(lane.batcher)]:
+        for lane in [lane for lane in self.lanes if not lane.ready()]:
             del self.lanes[lane]
         if len(self.lanes) < 2:
             return next(iter(self.lanes), None)
@@ -179,6 +188,7 @@ class Policy:
     max_retries: int = 2
     max_refusals: int = 10
     max_queue: int = 200_000
+    promote_above: int | None = None
 
 
 Sender = Callable[[Endpoint, str], Awaitable[Response]]
@@ -206,7 +216,7 @@ class Lane:
         self.line = line
         line.members.add(self)
         self.host = host
-        self.batcher = Batcher(endpoint.max_keys)
+        self.batcher = Batcher(endpoint.max_keys, policy.promote_above)
         self.tally = Tally(total)
         self.last_trip = 0.0
         self.loop = line.loop
@@ -218,6 +228,7 @@ class Lane:
         self._redact = redact
         self._learn_clock = learn_clock
         self._aside: dict[Batch, asyncio.TimerHandle] = {}
+        self._inquests: dict[Inquest, tuple[OKXError, dict[Key, Question]]] = {}
 
     def __repr__(self) -> str:
         return f"<Lane {self.endpoint.name}: {self.batcher.callers} callers, {self.line.bucket!r}>"
@@ -225,7 +236,13 @@ class Lane:
     # -- callers ---------------------------------------------------------------------------
 
     def ask(
-        self, keys: Sequence[Key], tally: Tally, timeout: float | None, priority: int
+        self,
+        keys: Sequence[Key],
+        tally: Tally,
+        *,
+        timeout: float | None = None,
+        priority: int = 0,
+        max_age: float | None = None,
     ) -> Ticket:
         """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
         try:
@@ -247,16 +264,15 @@ class Lane:
         ticket.lane = self
         ticket.tally = tally
         ticket.keys = keys
-        ticket.turns = None
-        ticket.timer = None
+        ticket.turns = ticket.timer = ticket.error = None
         if len(keys) > 1:
             ticket.left = len(keys)
             ticket.answers = {}
         else:
             ticket.answers = None
         tally.add("calls")
-        batcher.add(ticket, priority, now)
-        if timeout is not None:
+        batcher.add(ticket, priority, now, max_age)
+        if timeout is not None and not ticket.done():
             self._deadlines.add(ticket, now + timeout)
         line = self.line
         line.lanes[self] = None
@@ -305,7 +321,7 @@ class Lane:
 
     def close(self, tally: Tally | None = None) -> None:
         """Everybody who waits, or everybody of ``tally``, gets a ClientClosedError now."""
-        waiting = set(self.batcher.tickets())
+        waiting = self.batcher.waiters()
         for batch, timer in list(self._aside.items()):
             waiting.update(*(question.askers for question in batch.questions))
             if tally is None:
@@ -318,7 +334,24 @@ class Lane:
                     ClientClosedError(f"{self.endpoint.name}: closed while the call waited"),
                 )
 
+    def everybody(self, tally: Tally | None = None) -> set[Ticket]:
+        """Everybody, or everybody of ``tally``, who isn't answered yet."""
+        tickets = self.batcher.waiters() | self.batcher.flyers()
+        for batch in self._aside:
+            tickets.update(*(question.askers for question in batch.questions))
+        return {
+            ticket
+            for ticket in tickets
+            if not ticket.done() and (tally is None or ticket.tally is tally)
+        }
+
     # -- requests --------------------------------------------------------------------------
+
+    def ready(self) -> bool:
+        """Whether there is something to send that somebody wants."""
+        while (part := self.batcher.drop_unwanted_part()) is not None:
+            self._part_over(part)
+        return self.batcher.ready
 
     def dispatch(self, slot: Slot, now: float) -> None:
         """A slot is won: choose the batch and let it fly."""
@@ -330,7 +363,7 @@ class Lane:
             self.tally.add("retries")
         self.tally.add("requests")
         self.line.keys_sent += len(batch.questions)
-        self.line.callers_served += batch.callers()
+        self.line.callers_served += batch.callers
         if self._observer is not None:
             waited = now - min(question.since for question in batch.questions)
             self._tell(SlotWon(self.endpoint.name, self.line.key.user, waited))
@@ -340,7 +373,7 @@ class Lane:
                     self.line.key.user,
                     batch.number,
                     len(batch.questions),
-                    batch.callers(),
+                    batch.callers,
                 )
             )
         task = self.loop.create_task(self._fly(batch, slot))
@@ -359,9 +392,9 @@ class Lane:
         except ResponseError as error:
             outcome = error
             if isinstance(error, RateLimitError):
-                frozen = bucket.refused(slot, loop.time())
+                frozen = bucket.refused(slot, loop.time(), error.retry_after)
             else:
-                bucket.answered(slot, loop.time())
+                bucket.answered(slot, loop.time(), warm=False)
         except OKXError as error:
             outcome = error
             (bucket.lost if error.sent else bucket.unsent)(slot, loop.time())
@@ -374,7 +407,7 @@ class Lane:
             outcome = ProtocolError(f"{self.endpoint}: unexpected {type(error).__name__}")
             logger.error("%s: unexpected %s", self.endpoint, type(error).__name__)
         else:
-            bucket.answered(slot, loop.time())
+            bucket.answered(slot, loop.time(), warm=not response.fresh)
         self.last_trip = loop.time() - slot.sent_at
         self.line.wake()
         if self._observer is not None:
@@ -389,6 +422,9 @@ class Lane:
             if any(question.attempts for question in batch.questions):
                 self.host.budget.refund()
             self._hand_out(self.batcher.settle(batch, self._rows_by_key(rows)))
+            if batch.inquest is not None:
+                batch.inquest.passed(batch.keys)
+                self._next_part(batch.inquest)
         elif isinstance(outcome, ClockSkewError):
             await self._set_clock(batch, outcome, version)
         else:
@@ -397,7 +433,7 @@ class Lane:
     def _rows_by_key(self, rows: list[Any]) -> Callable[[Key], list[Any]]:
         """Rows belong to the key they name, never to a place; without keys, all to the one."""
         if self.endpoint.max_keys == 1:
-            return lambda key: rows
+            return lambda _: rows
         by_ccy: dict[str, list[Any]] = {}
         for row in rows:
             by_ccy.setdefault(row.ccy.upper(), []).append(row)
@@ -411,8 +447,12 @@ class Lane:
     # -- failures --------------------------------------------------------------------------
 
     def _failed(self, batch: Batch, error: OKXError) -> None:
+        self.batcher.landed(batch)
         if isinstance(error, RateLimitError):
             self._refused(batch, error)
+            return
+        if isinstance(error, InvalidParameterError):
+            self._investigate(batch, error)
             return
         if isinstance(error, HTTPStatusError) and error.http_status == 429:
             self.host.close_gate(self.loop.time(), error.retry_after)
@@ -434,6 +474,7 @@ class Lane:
                 if question.attempts - before > self._policy.max_retries:
                     self._fail_one(ticket, error)
         if not batch.wanted():
+            self._part_over(batch)
             return
         if not self.host.budget.spend():
             self._fail(batch, error)
@@ -472,20 +513,72 @@ class Lane:
     def _back(self, batch: Batch) -> None:
         """To the head of the queue again, with whoever still waits."""
         self._aside.pop(batch, None)
-        if self.batcher.put_back(batch):
-            self.line.lanes[self] = None
-            self.line.wake()
+        if self.batcher.put_back(batch, self.loop.time()):
+            self._wake()
+
+    def _wake(self) -> None:
+        self.line.lanes[self] = None
+        self.line.wake()
 
     def _fail(self, batch: Batch, error: OKXError) -> None:
+        self.batcher.landed(batch)
         for question in batch.questions:
             for ticket in list(question.askers):
                 self._fail_one(ticket, error)
+        self._part_over(batch)
 
     def _fail_one(self, ticket: Ticket, error: OKXError) -> None:
         if not ticket.done():
             own = copy.copy(error)
             own.args = tuple(self._redact(str(arg)) for arg in error.args)
             self.batcher.fail(ticket, own)
+
+    # -- one bad currency must not harm the others -----------------------------------------
+
+    def _investigate(self, batch: Batch, error: InvalidParameterError) -> None:
+        """OKX refused the batch for a parameter: find out whose it is."""
+        inquest = batch.inquest
+        if batch.everything:  # no currency was named: OKX doesn't want to be asked like that
+            self.batcher.promote_above = None
+            self._back(batch)
+        elif inquest is None and len(batch.questions) == 1:
+            self.batcher.blame(batch.questions[0], error, self.loop.time())
+        elif inquest is None:
+            inquest = Inquest(batch.keys, error.msg)
+            self._inquests[inquest] = (error, {q.key: q for q in batch.questions})
+            self.batcher.hold(batch.questions)
+            self._next_part(inquest)
+        else:
+            if inquest.refused(batch.keys) is not None:
+                self.batcher.blame(batch.questions[0], error, self.loop.time())
+            else:
+                self.batcher.hold(batch.questions)
+            self._next_part(inquest)
+
+    def _next_part(self, inquest: Inquest) -> None:
+        """What the inquest wants asked next goes to the head of the queue, or it is over."""
+        error, questions = self._inquests[inquest]
+        rest = [questions[key] for key in inquest.left]
+        unwanted = [question for question in rest if not question.wanted()]
+        if inquest.hopeless:
+            self._fail(Batch(rest), error)
+            unwanted = rest
+        if unwanted:
+            inquest.forget(Batch(unwanted).keys)
+            self.batcher.release(unwanted)
+        part = inquest.part()
+        if part:
+            self.batcher.put_part(Batch([questions[key] for key in part], inquest))
+            self._wake()
+        else:
+            del self._inquests[inquest]
+
+    def _part_over(self, batch: Batch) -> None:
+        """Nobody is left in a part of an inquest."""
+        if batch.inquest is not None:
+            batch.inquest.forget(batch.keys)
+            self.batcher.release(batch.questions)
+            self._next_part(batch.inquest)
 
     # -- telling ---------------------------------------------------------------------------
 

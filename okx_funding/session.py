@@ -8,12 +8,13 @@ import dataclasses
 import time
 import warnings
 import weakref
+from collections.abc import Iterable
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .batching import Tally
 from .buckets import REGISTRY, BucketKey, Claim
+from .callers import Tally
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
 from .endpoints import GET_TIME, Endpoint
@@ -154,10 +155,23 @@ class Session:
         if endpoint.scope == "ip" or profile.credentials is None:
             user = "this address"
         else:
-            user = REGISTRY.user_of(profile.credentials)
-            if user != profile.credentials.mark:
-                self._move(profile.credentials.mark, user, loop)
+            mark = profile.credentials.mark
+            user = REGISTRY.user_of(profile.credentials) or mark
+            if user != mark:
+                self._move(mark, user, loop)
         return _line_of(BucketKey(profile.origin, profile.demo, user, endpoint.name), claim, loop)
+
+    def user_of(self, profile: Profile) -> str | None:
+        """The user id of the profile's key, if it is known."""
+        self._bind()
+        return REGISTRY.user_of(profile.credentials) if profile.credentials else None
+
+    def identify(self, profile: Profile, user: str) -> None:
+        """The profile's key is ``user``'s: what it sent counts as the user's."""
+        loop = self._bind()
+        if profile.credentials is not None:
+            REGISTRY.learn(profile.credentials, user)
+            self._move(profile.credentials.mark, user, loop)
 
     def _move(self, old: str, new: str, loop: asyncio.AbstractEventLoop) -> None:
         """What a key did on its own account counts as its user's from now on."""
@@ -207,7 +221,7 @@ class Session:
         profile = dataclasses.replace(profile, credentials=None, observer=None)
         lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
         with contextlib.suppress(OKXError):
-            rows = await lane.ask((None,), Tally(), profile.request_timeout, 0)
+            rows = await lane.ask((None,), Tally(), timeout=profile.request_timeout)
             if rows:
                 offset = rows[0].ts / 1000 + lane.last_trip / 2 - time.time()
                 host.set_clock(offset, lane.loop.time())
@@ -229,18 +243,29 @@ class Session:
         """Whether it takes no more calls."""
         return self._closed
 
-    async def aclose(self) -> None:
+    async def drained(
+        self, lanes: Iterable[Lane], tally: Tally | None = None, timeout: float | None = None
+    ) -> None:
+        """Wait until everybody (of ``tally``) is answered, for ``timeout`` seconds at most."""
+        waiting = {ticket for lane in lanes for ticket in lane.everybody(tally)}
+        if waiting:
+            await asyncio.wait(waiting, timeout=timeout)
+
+    async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
         """Close: whoever waits gets a ClientClosedError now, what is on the wire may finish.
 
-        Closing twice, or from several tasks, waits for the one closing.
+        With ``drain`` those who wait are answered first, within ``timeout`` seconds if it is
+        given; new calls are refused meanwhile. Closing twice, or from several tasks, waits for
+        the one closing.
         """
+        self._closed = True
         if self._loop is None:
-            self._closed = True
             return
         if asyncio.get_running_loop() is not self._loop:
             raise WrongLoopError(WRONG_LOOP)
+        if drain and self._closing is None:
+            await self.drained(list(self._lanes.values()), timeout=timeout)
         if self._closing is None:
-            self._closed = True
             for lane in list(self._lanes.values()):
                 lane.close()
             self._closing = self._loop.create_task(self._shut())

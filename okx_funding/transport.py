@@ -8,7 +8,7 @@ every header sent, the passphrase among them, so they never leave this room, not
 
 from __future__ import annotations
 
-import asyncio
+import socket
 import ssl
 from collections.abc import Mapping
 
@@ -65,6 +65,7 @@ class Transport:
         self._own = http is None
         self._proxy = proxy
         self._max_body = max_body
+        self._opened = 0
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
 
     @property
@@ -75,11 +76,18 @@ class Transport:
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+                connector=aiohttp.TCPConnector(
+                    limit=0, ttl_dns_cache=60, socket_factory=self._open_socket
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
         return self._http
+
+    def _open_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
+        self._opened += 1
+        family, kind, protocol, _, _ = address
+        return socket.socket(family=family, type=kind, proto=protocol)
 
     def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
         timeout = self._timeouts.get(seconds)
@@ -104,6 +112,7 @@ class Transport:
         ``url`` goes out to the byte as it is; ``label`` names the endpoint in errors. Raises a
         TransportError whose text holds nothing of the request.
         """
+        opened = self._opened if self._own else -1
         try:
             async with self._session().request(
                 method,
@@ -115,14 +124,14 @@ class Transport:
                 middlewares=(_one_shot,),
                 proxy=self._proxy,
             ) as answer:
-                return await self._read(answer, label)
+                return await self._read(answer, label, opened)
         except OKXError:
             raise
         except Exception as error:  # every kind of it is put into our own words
             failure = _translate(error, label, timeout, self._http)
         raise failure
 
-    async def _read(self, answer: aiohttp.ClientResponse, label: str) -> Response:
+    async def _read(self, answer: aiohttp.ClientResponse, label: str, opened: int) -> Response:
         parts: list[bytes] = []
         size = 0
         async for part in answer.content.iter_chunked(_CHUNK):
@@ -139,6 +148,8 @@ class Transport:
             parts[0] if len(parts) == 1 else b"".join(parts),
             headers.get("Retry-After"),
             headers.get("Location"),
+            headers.get("Date"),
+            fresh=self._opened != opened,
         )
 
     def abandon(self) -> None:
@@ -146,7 +157,7 @@ class Transport:
         if self._own and self._http is not None and self._http.connector is not None:
             connector = self._http.connector
             self._http.detach()
-            connector.close()
+            next(connector.close().__await__(), None)  # its first step closes; nobody waits
 
     async def aclose(self) -> None:
         """Close the pool if it is our own."""

@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cache
-from operator import attrgetter
 from types import GenericAlias, NoneType
 from typing import Any, get_args
 from urllib.parse import urlsplit
@@ -52,6 +51,9 @@ class Response:
     body: bytes
     retry_after: str | None = None
     location: str | None = None
+    date: str | None = None
+    fresh: bool = False
+    """Whether a connection had to be made for it, or may have been."""
 
 
 def parse_response(endpoint: Endpoint, response: Response) -> list[Any]:
@@ -104,7 +106,10 @@ def _explain(endpoint: Endpoint, response: Response, codec: _Codec) -> OKXError:
     if envelope is not None and str(envelope.code) != "0":
         code = str(envelope.code)[:16]
         kind = ERROR_OF_CODE.get(code, APIError)
-        return kind(code, plain(envelope.msg or ""), response.status, str(endpoint))
+        error = kind(code, plain(envelope.msg or ""), response.status, str(endpoint))
+        if isinstance(error, RateLimitError):
+            error.retry_after = parse_retry_after(response.retry_after, response.date)
+        return error
     if response.status == 200:
         return _undecodable(endpoint, response, codec)
     return HTTPStatusError(
@@ -112,7 +117,7 @@ def _explain(endpoint: Endpoint, response: Response, codec: _Codec) -> OKXError:
         f"{plain(response.body) or 'empty body'}{_STATUS_ADVICE.get(response.status, '')}",
         http_status=response.status,
         endpoint=str(endpoint),
-        retry_after=parse_retry_after(response.retry_after),
+        retry_after=parse_retry_after(response.retry_after, response.date),
     )
 
 
@@ -156,23 +161,23 @@ def plain(text: str | bytes, limit: int = 200) -> str:
     return _UNPRINTABLE.sub(" ", text[: limit * 4]).strip()[:limit]
 
 
-def parse_retry_after(text: str | None, now: float | None = None) -> float | None:
+def parse_retry_after(text: str | None, date: str | None = None) -> float | None:
     """Seconds that a Retry-After header asks for, or None where it makes no sense.
 
-    A date counts from ``now`` (seconds since the epoch); without ``now`` it is ignored.
+    A date counts from the server's own, its Date header.
     """
-    if not text:
-        return None
-    text = text.strip()
+    text = (text or "").strip()
     if text.isascii() and text.isdecimal():
         return float(text[:9])
-    if now is None:
-        return None
     try:
-        when = parsedate_to_datetime(text)
+        return max(0.0, (_moment(text) - _moment(date or "")).total_seconds())
     except ValueError:
         return None
-    return max(0.0, (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp() - now)
+
+
+def _moment(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _table(*kinds: tuple[type[APIError], str]) -> dict[str, type[APIError]]:

@@ -17,7 +17,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .callers import Batch, Key, Question, Ticket, Turns
+from .callers import Batch, Key, Question, Several, Ticket
 from .errors import InvalidParameterError
 
 AGING = 10.0
@@ -69,20 +69,22 @@ class Batcher:
         waiting = self._waiting
         if max_age is not None:
             keys = self._recall(ticket, now - max_age)
-        turns = None
+        long = None
         if len(keys) > self.max_keys:
-            turns = ticket.turns = Turns(priority)
+            long = ticket.several
+            assert long is not None
+            long.later, long.priority = deque(), priority
         for key in keys:
             question = waiting.get(key)
             if question is None:
                 question = waiting[key] = Question(key)
             if question.queue is None and not question.held:
-                if turns is None:
+                if long is None:
                     self._place(question, priority, now)
-                elif turns.placed < self.max_keys:
-                    self._place_turn(question, ticket, turns, now)
-                else:
-                    turns.later.append(question)
+                elif long.placed < self.max_keys:
+                    self._place_turn(question, ticket, long, now)
+                elif long.later is not None:
+                    long.later.append(question)
             elif priority > question.priority:
                 self._overtake(question, priority, now)
             question.askers[ticket] = question.attempts
@@ -142,10 +144,10 @@ class Batcher:
         question.queue = queue
         self.placed += 1
 
-    def _place_turn(self, question: Question, ticket: Ticket, turns: Turns, now: float) -> None:
-        self._place(question, turns.priority, now)
+    def _place_turn(self, question: Question, ticket: Ticket, long: Several, now: float) -> None:
+        self._place(question, long.priority, now)
         question.owner = ticket
-        turns.placed += 1
+        long.placed += 1
 
     def _queue(self, question: Question, now: float) -> OrderedDict[Key, Question]:
         question.alone = self._must_be_alone(question.key, now)
@@ -239,19 +241,19 @@ class Batcher:
 
     def _turn_over(self, ticket: Ticket, now: float) -> None:
         """One key of the caller's turn left; after the last one its next turn is placed."""
-        turns = ticket.turns
-        assert turns is not None
-        turns.placed -= 1
-        if turns.placed:
+        long = ticket.several
+        assert long is not None
+        long.placed -= 1
+        if long.placed:
             return
-        while turns.later and turns.placed < self.max_keys:
-            question = turns.later.popleft()
+        while long.later and long.placed < self.max_keys:
+            question = long.later.popleft()
             if (
                 question.queue is None
                 and not question.held
                 and self._waiting.get(question.key) is question
             ):
-                self._place_turn(question, ticket, turns, now)
+                self._place_turn(question, ticket, long, now)
 
     def _take_everything(self) -> Batch | None:
         if self.promote_above is None or self.placed <= self.promote_above * self.max_keys:
@@ -361,9 +363,8 @@ class Batcher:
             rows = rows_of(question.key)
             self._remember(question.key, batch.sent_at, rows)
             for ticket in question.askers:
-                if ticket.done():
-                    continue
-                self._answer(ticket, question.key, rows)
+                if not ticket.done():
+                    self._answer(ticket, question.key, rows)
                 steps += 1
                 if steps % SLICE == 0:
                     yield
@@ -380,11 +381,10 @@ class Batcher:
             memory.popitem(last=False)
 
     def _answer(self, ticket: Ticket, key: Key, rows: list[Any]) -> None:
-        if ticket.answers is None:
+        if ticket.several is None:
             self._finish(ticket, rows.copy())
         else:
-            ticket.answers[key] = rows
-            self._answered_one(ticket)
+            self._answer_one(ticket, ticket.several, key, rows)
 
     def blame(self, question: Question, error: InvalidParameterError, now: float) -> None:
         """OKX refuses this key: its askers get that, beside the rows of their other keys."""
@@ -396,26 +396,28 @@ class Batcher:
         for ticket in question.askers:
             if ticket.done():
                 continue
-            ticket.error = error
-            if ticket.answers is None:
-                self._finish_with_error(ticket, error, dict.fromkeys(ticket.keys))
+            if ticket.several is None:
+                self._finish_with_error(ticket, error, {question.key: None})
             else:
-                ticket.answers[question.key] = None
-                self._answered_one(ticket)
+                ticket.several.error = error
+                self._answer_one(ticket, ticket.several, question.key, None)
 
-    def _answered_one(self, ticket: Ticket) -> None:
-        ticket.left -= 1
-        if ticket.left:
+    def _answer_one(
+        self, ticket: Ticket, several: Several, key: Key, rows: list[Any] | None
+    ) -> None:
+        answers = several.answers
+        answers[key] = rows
+        several.left -= 1
+        if several.left:
             return
-        answers = ticket.answers or {}
-        if ticket.error is not None:
-            self._finish_with_error(ticket, ticket.error, answers)
+        if several.error is not None:
+            self._finish_with_error(ticket, several.error, answers)
         else:
             self._finish(ticket, [row for key in ticket.keys for row in answers[key] or ()])
 
     def _finish(self, ticket: Ticket, rows: list[Any]) -> None:
         self.callers -= 1
-        ticket.tally.add("answered")
+        ticket.tally.answered += 1
         if ticket.timer is not None:
             ticket.timer.pop(ticket, None)
         ticket.set_result(rows)
@@ -439,7 +441,7 @@ class Batcher:
     def fail(self, ticket: Ticket, error: Exception) -> None:
         """The caller gets ``error``, which is its own, and leaves."""
         self.leave(ticket)
-        ticket.tally.add("failed")
+        ticket.tally.failed += 1
         if ticket.timer is not None:
             ticket.timer.pop(ticket, None)
         ticket.set_exception(error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -19,9 +20,14 @@ Key = str | None
 
 
 class Tally:
-    """What was counted for one client or lane, and for all of a session."""
+    """What was counted for one client, or for one lane.
+
+    ``total`` is the sum for a whole session: it asks its living parts, and inherits from a part
+    that ends, so that counting costs one addition.
+    """
 
     __slots__ = (
+        "__weakref__",
         "answered",
         "calls",
         "cancelled",
@@ -32,23 +38,41 @@ class Tally:
         "total",
     )
 
-    def __init__(self, total: Tally | None = None) -> None:
+    def __init__(self, total: Total | None = None) -> None:
         self.calls = self.answered = self.failed = self.cancelled = 0
         self.requests = self.refused = self.retries = 0
         self.total = total
-        """Who counts the same for everybody."""
+        if total is not None:
+            total.living.add(self)
+
+    def __del__(self) -> None:
+        if self.total is not None:
+            self.total.ended.include(self)
 
     def include(self, other: Tally) -> None:
-        """Count all that ``other`` counted, here alone."""
-        for what in self.__slots__:
-            if what != "total":
-                setattr(self, what, getattr(self, what) + getattr(other, what))
+        """Count all that ``other`` counted."""
+        self.calls += other.calls
+        self.answered += other.answered
+        self.failed += other.failed
+        self.cancelled += other.cancelled
+        self.requests += other.requests
+        self.refused += other.refused
+        self.retries += other.retries
 
-    def add(self, what: str) -> None:
-        """Count one more ``what``, here and in the total."""
-        setattr(self, what, getattr(self, what) + 1)
-        if self.total is not None:
-            self.total.add(what)
+
+class Total:
+    """The sum of tallies that live and of those that ended."""
+
+    def __init__(self) -> None:
+        self.living: weakref.WeakSet[Tally] = weakref.WeakSet()
+        self.ended = Tally()
+
+    def sum(self) -> Tally:
+        """All that was counted."""
+        everything = Tally()
+        for tally in (self.ended, *self.living):
+            everything.include(tally)
+        return everything
 
 
 class Home(Protocol):
@@ -64,19 +88,13 @@ class Home(Protocol):
 class Ticket(asyncio.Future[list[Any]]):
     """One waiting caller. Its result is a list of rows of its own."""
 
-    __slots__ = ("answers", "error", "keys", "lane", "left", "tally", "timer", "turns")
+    __slots__ = ("keys", "lane", "several", "tally", "timer")
 
     lane: Home
     tally: Tally
     keys: Sequence[Key]
-    left: int
-    """Keys without an answer yet."""
-    answers: dict[Key, list[Any] | None] | None
-    """Rows by key, for callers with several keys; None for a key that OKX refused."""
-    error: InvalidParameterError | None
-    """Why OKX refused some of the keys."""
-    turns: Turns | None
-    """What is still to be placed, for callers with more keys than a request holds."""
+    several: Several | None
+    """What is known of its keys so far, where it has more than one."""
     timer: dict[Ticket, None] | None
     """Where its deadline is kept."""
 
@@ -88,15 +106,23 @@ class Ticket(asyncio.Future[list[Any]]):
         return True
 
 
-class Turns:
-    """What a caller with more keys than a request holds has still to place."""
+class Several:
+    """How far a caller with several keys has come."""
 
-    __slots__ = ("later", "placed", "priority")
+    __slots__ = ("answers", "error", "later", "left", "placed", "priority")
 
-    def __init__(self, priority: int) -> None:
-        self.later: deque[Question] = deque()
+    def __init__(self, keys: int) -> None:
+        self.left = keys
+        """Keys without an answer yet."""
+        self.answers: dict[Key, list[Any] | None] = {}
+        """Rows by key; None for a key that OKX refused."""
+        self.error: InvalidParameterError | None = None
+        """Why OKX refused some of the keys."""
+        self.later: deque[Question] | None = None
+        """What it will place in later turns, if it has more keys than a request holds."""
         self.placed = 0
-        self.priority = priority
+        """How many of its keys are placed in this turn."""
+        self.priority = 0
 
 
 class Question:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
@@ -220,8 +221,8 @@ class FundingClient:
             lane = self._open(endpoint)
         if timeout is not None:
             timeout = _number("timeout", timeout)
-            if timeout == math.inf:
-                timeout = None
+            if timeout > 1e9:
+                timeout = None  # some thirty years: no deadline, and no timer that can't be set
         if max_age is not None:
             max_age = _number("max_age", max_age)
         if type(priority) is not int or not -100 <= priority <= 100:
@@ -280,6 +281,9 @@ class FundingClient:
 
 _CURRENCY = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII).fullmatch
 _ALL: tuple[Key, ...] = (None,)
+_MANY = 4096
+_single: dict[str, tuple[Key, ...]] = {}
+"""The keys of calls for one currency: made and checked once, shared by all callers."""
 
 
 def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
@@ -287,7 +291,12 @@ def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
     if ccy is None:
         return _ALL
     if isinstance(ccy, str):
-        return (_currency(ccy, ""),)
+        keys = _single.get(ccy)
+        if keys is None:
+            keys = (_currency(ccy, ""),)
+            if len(_single) < _MANY:
+                _single[ccy] = keys
+        return keys
     if isinstance(ccy, bytes | Mapping) or not isinstance(ccy, Iterable):
         raise InvalidArgumentError(
             f"ccy must be a str, an iterable of str, or None, not {type(ccy).__name__}"
@@ -376,9 +385,9 @@ def _limits(limits: Mapping[str, RateLimit]) -> dict[str, RateLimit]:
 
 
 def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise InvalidArgumentError(f"{name} must be seconds, not {value!r}")
-    return float(value)
+    return math.inf if value > sys.float_info.max else float(value)
 
 
 def _seconds(name: str, value: object) -> float:

@@ -30,7 +30,7 @@ from typing import Any
 
 from .batching import Batcher
 from .buckets import BucketKey, Slot, TokenBucket
-from .callers import Batch, Key, Question, Tally, Ticket
+from .callers import Batch, Key, Question, Several, Tally, Ticket, Total
 from .deadlines import Deadlines
 from .endpoints import Endpoint
 from .errors import (
@@ -207,7 +207,7 @@ class Lane:
         policy: Policy,
         deadlines: Deadlines,
         flights: set[asyncio.Task[None]],
-        total: Tally,
+        total: Total,
         observer: Observer | None = None,
         redact: Callable[[str], str] = str,
         learn_clock: Callable[[], Awaitable[None]] | None = None,
@@ -264,13 +264,9 @@ class Lane:
         ticket.lane = self
         ticket.tally = tally
         ticket.keys = keys
-        ticket.turns = ticket.timer = ticket.error = None
-        if len(keys) > 1:
-            ticket.left = len(keys)
-            ticket.answers = {}
-        else:
-            ticket.answers = None
-        tally.add("calls")
+        ticket.timer = None
+        ticket.several = Several(len(keys)) if len(keys) > 1 else None
+        tally.calls += 1
         batcher.add(ticket, priority, now, max_age)
         if timeout is not None and not ticket.done():
             self._deadlines.add(ticket, now + timeout)
@@ -303,7 +299,7 @@ class Lane:
     def leave(self, ticket: Ticket) -> None:
         """The caller was cancelled."""
         self.batcher.leave(ticket)
-        ticket.tally.add("cancelled")
+        ticket.tally.cancelled += 1
         if ticket.timer is not None:
             ticket.timer.pop(ticket, None)
 
@@ -360,8 +356,8 @@ class Lane:
         if not any(question.attempts for question in batch.questions):
             self.host.budget.first()
         if any(question.attempts or question.refusals for question in batch.questions):
-            self.tally.add("retries")
-        self.tally.add("requests")
+            self.tally.retries += 1
+        self.tally.requests += 1
         self.line.keys_sent += len(batch.questions)
         self.line.callers_served += batch.callers
         if self._observer is not None:
@@ -487,7 +483,7 @@ class Lane:
             self._back(batch)
 
     def _refused(self, batch: Batch, error: RateLimitError) -> None:
-        self.tally.add("refused")
+        self.tally.refused += 1
         for question in batch.questions:
             question.refusals += 1
             if question.refusals >= self._policy.max_refusals:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .buckets import REGISTRY, BucketKey, Claim
-from .callers import Tally
+from .callers import Tally, Total
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
 from .endpoints import GET_TIME, Endpoint
@@ -69,7 +69,7 @@ class Session:
         self._deadlines: Deadlines | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
-        self._total = Tally()
+        self._total = Total()
         self.name = ""
         """Who is told of in a warning when it was never closed."""
 
@@ -230,7 +230,8 @@ class Session:
 
     def statistics(self) -> Statistics:
         """What all its lanes did, and every bucket as it is now."""
-        return snapshot(self._total, self._total, list(self._lanes.values()))
+        total = self._total.sum()
+        return snapshot(total, total, list(self._lanes.values()))
 
     def tally(self) -> Tally:
         """Counters for one more client."""

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import re
-import sys
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
+from .arguments import (
+    count,
+    currencies,
+    limits,
+    number,
+    origin_of,
+    seconds,
+    valuation_unit,
+)
 from .buckets import WITHDRAW, Claim, Pacing
 from .callers import Key, Tally, Ticket
-from .configuration import resolve
-from .credentials import Credentials
+from .credentials import Credentials, resolve
 from .endpoints import (
-    ENDPOINTS,
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
     GET_NON_TRADABLE_ASSETS,
-    VALUATION_UNITS,
     Endpoint,
     RateLimit,
 )
@@ -86,15 +88,15 @@ class FundingClient:
             demo = settings.demo or False
         self._profile = Profile(
             credentials=credentials,
-            origin=_origin(url if url is not None else LIVE, allow_http),
+            origin=origin_of(url if url is not None else LIVE, allow_http),
             demo=demo,
-            request_timeout=_seconds("request_timeout", request_timeout),
+            request_timeout=seconds("request_timeout", request_timeout),
             policy=Policy(
-                max_retries=_count("max_retries", max_retries, 0),
-                max_refusals=_count("max_refusals", max_refusals, 1),
-                max_queue=_count("max_queue", max_queue, 1),
+                max_retries=count("max_retries", max_retries, 0),
+                max_refusals=count("max_refusals", max_refusals, 1),
+                max_queue=count("max_queue", max_queue, 1),
                 promote_above=(
-                    None if promote_above is None else _count("promote_above", promote_above, 0)
+                    None if promote_above is None else count("promote_above", promote_above, 0)
                 ),
             ),
             observer=observer,
@@ -102,8 +104,8 @@ class FundingClient:
         if pacing not in ("burst", "smooth"):
             raise InvalidArgumentError(f"pacing must be 'burst' or 'smooth', not {pacing!r}")
         if withdraw != 0:
-            _seconds("withdraw", withdraw)
-        self._limits = _limits(rate_limits or {})
+            seconds("withdraw", withdraw)
+        self._limits = limits(rate_limits or {})
         self._pacing: Pacing = pacing
         self._withdraw = withdraw
         self._silent_start = silent_start
@@ -220,11 +222,11 @@ class FundingClient:
         if lane is None:
             lane = self._open(endpoint)
         if timeout is not None:
-            timeout = _number("timeout", timeout)
+            timeout = number("timeout", timeout)
             if timeout > 1e9:
                 timeout = None  # some thirty years: no deadline, and no timer that can't be set
         if max_age is not None:
-            max_age = _number("max_age", max_age)
+            max_age = number("max_age", max_age)
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
         assert self._tally is not None
@@ -275,129 +277,3 @@ class FundingClient:
         for lane in self._lanes.values():
             self._work.include(lane.tally)
         self._lanes.clear()
-
-
-# -- what callers may give -------------------------------------------------------------------
-
-_CURRENCY = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII).fullmatch
-_ALL: tuple[Key, ...] = (None,)
-_MANY = 4096
-_single: dict[str, tuple[Key, ...]] = {}
-"""The keys of calls for one currency: made and checked once, shared by all callers."""
-
-
-def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
-    """The currencies to ask for, each once, in their order; ``(None,)`` stands for all."""
-    if ccy is None:
-        return _ALL
-    if isinstance(ccy, str):
-        keys = _single.get(ccy)
-        if keys is None:
-            keys = (_currency(ccy, ""),)
-            if len(_single) < _MANY:
-                _single[ccy] = keys
-        return keys
-    if isinstance(ccy, bytes | Mapping) or not isinstance(ccy, Iterable):
-        raise InvalidArgumentError(
-            f"ccy must be a str, an iterable of str, or None, not {type(ccy).__name__}"
-        )
-    given = tuple(ccy)
-    for index, each in enumerate(given):
-        _currency(each, f"[{index}]")
-    if len(given) > 1 and len(set(map(str.upper, given))) < len(given):
-        first: dict[str, str] = {}
-        for each in given:
-            first.setdefault(each.upper(), each)
-        return tuple(first.values())
-    return given
-
-
-def _currency(ccy: object, index: str) -> str:
-    if isinstance(ccy, str):
-        if _CURRENCY(ccy):
-            return ccy
-        if "," in ccy:
-            raise InvalidArgumentError(
-                f"ccy{index} is a comma list: pass a list of currencies, such as ccy=['BTC', 'ETH']"
-            )
-        raise InvalidArgumentError(
-            f"ccy{index} isn't a currency: letters, digits, '.', '_' and '-', 1 to 32 of them, "
-            f"not {ccy[:40]!r}"
-        )
-    raise InvalidArgumentError(f"ccy{index} must be a str, not {type(ccy).__name__}")
-
-
-def valuation_unit(ccy: str | None) -> str | None:
-    """The unit to send, None for BTC: OKX's default, and so the same question."""
-    if ccy is None or ccy == "BTC":
-        return None
-    if not isinstance(ccy, str) or ccy not in VALUATION_UNITS:
-        hint = "; the yen is JPY" if ccy == "JP" else ""
-        raise InvalidArgumentError(
-            f"ccy must be one of {', '.join(sorted(VALUATION_UNITS))}{hint}, "
-            f"not {ccy[:40] if isinstance(ccy, str) else type(ccy).__name__!r}"
-        )
-    return ccy
-
-
-def _origin(url: str, allow_http: bool) -> str:
-    if not isinstance(url, str):
-        raise InvalidArgumentError("base_url must be a str, such as https://www.okx.com")
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise InvalidArgumentError(
-            "base_url isn't a URL; give one like https://www.okx.com"
-        ) from None
-    if parts.scheme not in ("https", "http") or not host or not url.isascii():
-        raise InvalidArgumentError("base_url must be like https://www.okx.com")
-    if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
-        raise InvalidArgumentError(
-            "base_url is scheme and host only, such as https://www.okx.com: no path, query or user"
-        )
-    if parts.scheme == "http" and not allow_http and not _loopback(host):
-        raise InvalidArgumentError(
-            f"http://{host} would send the passphrase in clear: use https, or allow_http=True"
-        )
-    shown = f"[{host}]" if ":" in host else host
-    default = {"https": 443, "http": 80}[parts.scheme]
-    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
-
-
-def _loopback(host: str) -> bool:
-    return (
-        host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
-    )
-
-
-def _limits(limits: Mapping[str, RateLimit]) -> dict[str, RateLimit]:
-    for name, limit in limits.items():
-        if name not in ENDPOINTS:
-            raise InvalidArgumentError(
-                f"rate_limits knows no {name!r}; its keys are {', '.join(sorted(ENDPOINTS))}"
-            )
-        if not isinstance(limit, RateLimit):
-            raise InvalidArgumentError(
-                f"rate_limits[{name!r}] must be a RateLimit, such as RateLimit(6, 1.0)"
-            )
-    return dict(limits)
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-        raise InvalidArgumentError(f"{name} must be seconds, not {value!r}")
-    return math.inf if value > sys.float_info.max else float(value)
-
-
-def _seconds(name: str, value: object) -> float:
-    seconds = _number(name, value)
-    if not 0 < seconds < math.inf:
-        raise InvalidArgumentError(f"{name} must be seconds above zero, not {value!r}")
-    return seconds
-
-
-def _count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InvalidArgumentError(f"{name} must be a whole number from {least} on, not {value!r}")
-    return value

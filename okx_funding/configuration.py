@@ -12,9 +12,10 @@ import tomllib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from .credentials import Credentials, Secret, problem_of
 from .errors import InvalidArgumentError
+from .secret import Secret, problem_of
 
 SITES = {
     "global": "https://www.okx.com",
@@ -89,38 +90,41 @@ class Settings:
         return f"Settings(demo={self.demo!r}, base_url={self.base_url!r}, proxy={proxy!r})"
 
 
-def resolve(
-    credentials: Credentials | None = None, profile: str | None = None
-) -> tuple[Credentials, Settings]:
-    """The credentials and settings in force: arguments, then the environment, then the profile.
+class Parts(NamedTuple):
+    """What credentials are made of, each part wrapped."""
 
-    The rule goes for each setting, and for the credentials as a whole: their parts are never
-    mixed from two places. Without ``profile`` the default profile comes last, and needn't
-    exist. A profile that is named is an argument: it comes before the environment, must exist,
-    and may lack the keys only when ``credentials`` are given.
+    api_key: Secret
+    secret_key: Secret
+    passphrase: Secret
+    user_id: Secret | None
 
-    Raises InvalidArgumentError when no credentials are found, or something found is unusable.
-    """
+
+def settings(profile: str | None = None) -> Settings:
+    """The settings in force, as ``credentials.resolve`` tells."""
     environment = Settings.from_env()
     if profile is not None:
-        named = _required_profile(profile)
-        settings = named.settings().otherwise(environment)
-        return (named.credentials() if credentials is None else credentials), settings
+        return _required_profile(profile).settings().otherwise(environment)
+    default, _ = _profile(None)
+    return environment if default is None else environment.otherwise(default.settings())
+
+
+def parts(profile: str | None = None) -> Parts:
+    """The credentials in force, as ``credentials.resolve`` tells."""
+    if profile is not None:
+        return _required_profile(profile).parts()
+    found = _environment()
+    if found is not None:
+        return found
     default, reason = _profile(None)
-    settings = environment if default is None else environment.otherwise(default.settings())
-    if credentials is None:
-        credentials = _environment()
-    if credentials is None and default is not None:
-        credentials = default.credentials()
-    if credentials is None:
+    if default is None:
         raise InvalidArgumentError(
             f"no credentials: give Credentials(...), set {_in_words(_STANDARD)}, or make a "
             f"profile ({reason})"
         )
-    return credentials, settings
+    return default.parts()
 
 
-def credentials_from_env() -> Credentials:
+def parts_from_env() -> Parts:
     """See ``Credentials.from_env``."""
     found = _environment()
     if found is None:
@@ -128,9 +132,9 @@ def credentials_from_env() -> Credentials:
     return found
 
 
-def credentials_from_profile(name: str | None) -> Credentials:
+def parts_from_profile(name: str | None) -> Parts:
     """See ``Credentials.from_profile``."""
-    return _required_profile(name).credentials()
+    return _required_profile(name).parts()
 
 
 def _in_words(names: tuple[str, ...]) -> str:
@@ -161,7 +165,7 @@ def _flag(name: str, value: object) -> bool:
     return flag
 
 
-def _environment() -> Credentials | None:
+def _environment() -> Parts | None:
     """The credentials of the environment; None when it names no part of them."""
     found: dict[str, Secret] = {}
     for part, names in _VARIABLES.items():
@@ -182,14 +186,14 @@ def _environment() -> Credentials | None:
         raise InvalidArgumentError(
             f"the environment holds a part of the credentials only: set {_in_words(missing)} too"
         )
-    return _credentials(found, _variable("OKX_USER_ID"), "OKX_USER_ID")
+    return _parts(found, _variable("OKX_USER_ID"), "OKX_USER_ID")
 
 
-def _credentials(parts: dict[str, Secret], user_id: str | None, label: str) -> Credentials:
+def _parts(found: dict[str, Secret], user_id: Secret | None, label: str) -> Parts:
     problem = None if user_id is None else problem_of(label, user_id)
     if problem is not None:
         raise InvalidArgumentError(problem)
-    return Credentials(*(parts[part] for part in _PARTS), user_id=user_id)
+    return Parts(found["api_key"], found["secret_key"], found["passphrase"], user_id)
 
 
 class _Profile:
@@ -209,16 +213,16 @@ class _Profile:
             raise InvalidArgumentError(f"{key} of {self._label} must be a text in quotes")
         return _stripped(f"{key} of {self._label}", value) or None
 
-    def credentials(self) -> Credentials:
-        parts = {part: text for part in _PARTS if (text := self._text(part)) is not None}
-        missing = tuple(part for part in _PARTS if part not in parts)
+    def parts(self) -> Parts:
+        found = {part: text for part in _PARTS if (text := self._text(part)) is not None}
+        missing = tuple(part for part in _PARTS if part not in found)
         if missing:
             raise InvalidArgumentError(f"{self._label} lacks {_in_words(missing)}")
-        for part, text in parts.items():
+        for part, text in found.items():
             problem = problem_of(f"{part} of {self._label}", text)
             if problem is not None:
                 raise InvalidArgumentError(problem)
-        return _credentials(parts, self._text("user_id"), f"user_id of {self._label}")
+        return _parts(found, self._text("user_id"), f"user_id of {self._label}")
 
     def settings(self) -> Settings:
         site = self._text("site")

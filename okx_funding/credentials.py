@@ -9,34 +9,16 @@ from __future__ import annotations
 import binascii
 import hashlib
 import json
-import re
 import time
-from typing import Any, NoReturn, Self, SupportsIndex, final
+from typing import Any, NoReturn, SupportsIndex, final
 from urllib.parse import quote
 
+from . import configuration
+from .configuration import Parts, Settings
 from .errors import InvalidArgumentError
+from .secret import Secret, problem_of
 
 _CONFIDENTIAL = frozenset({"OK-ACCESS-KEY", "OK-ACCESS-SIGN", "OK-ACCESS-PASSPHRASE"})
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_NON_ASCII = re.compile(r"[^\x00-\x7f]")
-
-
-class Secret(str):
-    """Text that doesn't show in a ``repr``: not in locals, nor in a dict or tuple around it."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("secrets are not pickled")
-
-    def __copy__(self) -> Self:
-        return self
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
 
 
 @final
@@ -112,9 +94,7 @@ class Credentials:
         Raises InvalidArgumentError when a part is missing or unusable, or when two names of one
         part hold different values; it names the variables, never the values.
         """
-        from . import configuration
-
-        return configuration.credentials_from_env()
+        return _made(configuration.parts_from_env())
 
     @classmethod
     def from_profile(cls, name: str | None = None) -> Credentials:
@@ -125,9 +105,7 @@ class Credentials:
 
         Raises InvalidArgumentError when the file, the profile or a part is missing or unusable.
         """
-        from . import configuration
-
-        return configuration.credentials_from_profile(name)
+        return _made(configuration.parts_from_profile(name))
 
     @property
     def user_id(self) -> str | None:
@@ -240,6 +218,27 @@ class Credentials:
         raise TypeError(_NO_PICKLE)
 
 
+def _made(parts: Parts) -> Credentials:
+    return Credentials(parts.api_key, parts.secret_key, parts.passphrase, user_id=parts.user_id)
+
+
+def resolve(
+    credentials: Credentials | None = None, profile: str | None = None
+) -> tuple[Credentials, Settings]:
+    """The credentials and settings in force: arguments, then the environment, then the profile.
+
+    The rule goes for each setting, and for the credentials as a whole: their parts are never
+    mixed from two places. Without ``profile`` the default profile comes last, and needn't
+    exist. A profile that is named is an argument: it comes before the environment, must exist,
+    and may lack the keys only when ``credentials`` are given.
+
+    Raises InvalidArgumentError when no credentials are found, or something found is unusable.
+    """
+    if credentials is not None:
+        return credentials, configuration.settings(profile)
+    return _made(configuration.parts(profile)), configuration.settings(profile)
+
+
 _NO_PICKLE = (
     "credentials are not pickled: read them again in the other process, with "
     "Credentials.from_env() or Credentials.from_profile()"
@@ -277,18 +276,3 @@ def _key_schedule(secret_key: str) -> tuple[hashlib._Hash, hashlib._Hash]:
         key = hashlib.sha256(key).digest()
     key = key.ljust(64, b"\0")
     return hashlib.sha256(key.translate(_INNER_PAD)), hashlib.sha256(key.translate(_OUTER_PAD))
-
-
-def problem_of(name: str, value: object) -> str | None:
-    """What makes ``value`` unusable, without a word of it. Never raises."""
-    if not isinstance(value, str):
-        return f"{name} must be a str, not {type(value).__name__}"
-    if not value:
-        return f"{name} is empty"
-    if value != value.strip():
-        return f"{name} has white space around it"
-    if _CONTROL.search(value):
-        return f"{name} contains a control character, such as a line break"
-    if _NON_ASCII.search(value):
-        return f"{name} contains a character outside ASCII: copy it again as plain text"
-    return None

@@ -31,6 +31,7 @@ from typing import Any
 from .batching import Batcher
 from .buckets import BucketKey, Slot, TokenBucket
 from .callers import Batch, Key, Question, Several, Tally, Ticket, Total
+from .circuit import AuthCircuit
 from .deadlines import Deadlines
 from .endpoints import Endpoint
 from .errors import (
@@ -209,6 +210,7 @@ class Lane:
         flights: set[asyncio.Task[None]],
         total: Total,
         observer: Observer | None = None,
+        circuit: AuthCircuit | None = None,
         redact: Callable[[str], str] = str,
         learn_clock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -225,6 +227,7 @@ class Lane:
         self._deadlines = deadlines
         self._flights = flights
         self._observer = observer
+        self._circuit = circuit or AuthCircuit()
         self._redact = redact
         self._learn_clock = learn_clock
         self._aside: dict[Batch, asyncio.TimerHandle] = {}
@@ -258,6 +261,9 @@ class Lane:
                 f"(max_queue={self._policy.max_queue})"
             )
         now = loop.time()
+        refusal = self._circuit.refusal(now)
+        if refusal is not None:
+            raise refusal
         if timeout is not None:
             self._refuse_hopeless(keys, timeout, priority, now)
         ticket = Ticket(loop=loop)
@@ -347,6 +353,10 @@ class Lane:
         """Whether there is something to send that somebody wants."""
         while (part := self.batcher.drop_unwanted_part()) is not None:
             self._part_over(part)
+        refusal = self._circuit.refusal(self.loop.time())
+        if refusal is not None:
+            for ticket in self.batcher.waiters():
+                self._fail_one(ticket, refusal)
         return self.batcher.ready
 
     def dispatch(self, slot: Slot, now: float) -> None:
@@ -414,6 +424,7 @@ class Lane:
             )
             if frozen:
                 self._tell(Refused(self.endpoint.name, user, batch.number, frozen))
+        self._circuit.saw(outcome, loop.time())
         if outcome is None:
             if any(question.attempts for question in batch.questions):
                 self.host.budget.refund()

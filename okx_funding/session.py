@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from .buckets import REGISTRY, BucketKey, Claim
 from .callers import Tally, Total
+from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
 from .endpoints import GET_TIME, Endpoint
@@ -62,6 +63,9 @@ class Session:
             raise InvalidArgumentError(f"max_body must be bytes from 1 on, not {max_body!r}")
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
+        self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (
+            weakref.WeakValueDictionary()
+        )
         self._hosts: dict[str, Host] = {}
         self._flights: set[asyncio.Task[None]] = set()
         self._clocks: dict[str, asyncio.Task[None]] = {}
@@ -136,12 +140,20 @@ class Session:
             flights=self._flights,
             total=self._total,
             observer=profile.observer,
+            circuit=self._circuit(profile),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
         )
         line.bucket.claim(lane, claim, loop.time())
         self._lanes[key] = lane
         return lane
+
+    def _circuit(self, profile: Profile) -> AuthCircuit:
+        key = (profile.origin, profile.demo, profile.credentials)
+        circuit = self._circuits.get(key)
+        if circuit is None:
+            circuit = self._circuits[key] = AuthCircuit()
+        return circuit
 
     def _host(self, origin: str) -> Host:
         host = self._hosts.get(origin)

@@ -93,7 +93,10 @@ class Transport:
         timeout = self._timeouts.get(seconds)
         if timeout is None:
             # Without ceil_threshold aiohttp rounds a timeout above 5 s up to a whole second.
-            timeout = aiohttp.ClientTimeout(total=seconds, ceil_threshold=seconds + 1)
+            # A connection that doesn't come about ends a little earlier, as what it is.
+            timeout = aiohttp.ClientTimeout(
+                total=seconds, connect=0.9 * seconds, ceil_threshold=seconds + 1
+            )
             self._timeouts = {**self._timeouts, seconds: timeout}
         return timeout
 
@@ -174,7 +177,7 @@ def _translate(
             failure.stale = error.stale
             return failure
         case aiohttp.ConnectionTimeoutError():
-            return ConnectError(f"{label}: no connection within {timeout:g} s")
+            return ConnectError(f"{label}: no connection within {0.9 * timeout:g} s")
         case TimeoutError():
             return RequestTimeoutError(f"{label}: no whole answer within {timeout:g} s")
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():

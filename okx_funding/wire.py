@@ -104,7 +104,7 @@ def _explain(endpoint: Endpoint, response: Response, codec: _Codec) -> OKXError:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         envelope = None
     if envelope is not None and str(envelope.code) != "0":
-        code = str(envelope.code)[:16]
+        code = plain(str(envelope.code), 16)
         kind = ERROR_OF_CODE.get(code, APIError)
         error = kind(code, plain(envelope.msg or ""), response.status, str(endpoint))
         if isinstance(error, RateLimitError):
@@ -171,7 +171,7 @@ def parse_retry_after(text: str | None, date: str | None = None) -> float | None
         return float(text[:9])
     try:
         return max(0.0, (_moment(text) - _moment(date or "")).total_seconds())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from okx_funding.client import FundingClient
-from okx_funding.configuration import resolve
+from okx_funding.credentials import resolve
 from okx_funding.errors import InvalidArgumentError, OKXError
 
 from . import show

@@ -10,6 +10,7 @@ from .endpoints import RateLimit
 from .errors import (
     APIError,
     AuthenticationError,
+    BucketsUnreachableError,
     ClientClosedError,
     ClockSkewError,
     ConnectError,
@@ -42,6 +43,7 @@ __all__ = [
     "AssetValuation",
     "AuthenticationError",
     "BucketStatistics",
+    "BucketsUnreachableError",
     "ClientClosedError",
     "ClockSkewError",
     "ConnectError",

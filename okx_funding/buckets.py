@@ -33,9 +33,10 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush, heapreplace
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from aiolimiter import AsyncLimiter
 
@@ -57,6 +58,7 @@ WITHDRAW = 15.0
 _LONGEST_WITHDRAWAL = 16
 _LONGEST_FREEZE = 8
 _RETRY_AFTER_CAP = 60.0
+_MINUTE = 60.0
 _TICK = 1e-6
 _USERS = 100_000
 
@@ -72,6 +74,7 @@ class RoundTrips:
         self._now: list[float] = []
         self._before: list[float] = []
         self._left = self.EPOCH
+        self.shortest = 0.0
         self.credit = 0.0
         """Seconds before its answer by which a request had surely arrived, and the next
         surely takes to get there."""
@@ -98,8 +101,8 @@ class RoundTrips:
             return
         # Few samples of a jittery route lie above its true minimum, by about as much as the
         # smallest of them lie apart.
-        shortest = max(0.0, 2 * four[0] - four[3])
-        self.credit = shortest / 2 + min(shortest / 8, 0.005)
+        self.shortest = max(0.0, 2 * four[0] - four[3])
+        self.credit = self.shortest / 2 + min(self.shortest / 8, 0.005)
 
 
 class Slot:
@@ -179,6 +182,113 @@ class Claim:
     withdraw: float = WITHDRAW
     silent_start: bool = False
 
+    @classmethod
+    def strictest(cls, claims: Iterable[Claim]) -> Claim:
+        """What satisfies all: the lowest rate, then the smallest burst."""
+        claims = list(claims)
+        limit = min((claim.limit for claim in claims), key=lambda it: (it.rate, it.count))
+        smooth = any(claim.pacing == "smooth" for claim in claims)
+        return cls(limit, "smooth" if smooth else "burst", max(it.withdraw for it in claims))
+
+
+class Freezer:
+    """How long refusals for the limit keep a bucket still, and a slot out of it."""
+
+    def __init__(self) -> None:
+        self.bench = 0.0
+        """Seconds for which a refused slot stays out; doubled while refusals go on."""
+        self._bench_ends = -math.inf
+        self._frozen_at = -math.inf
+        self._strikes = 0
+
+    def refused(
+        self,
+        sent_at: float,
+        now: float,
+        limit: RateLimit,
+        withdraw: float,
+        retry_after: float | None,
+    ) -> float:
+        """A request was refused. Gives the seconds for which nobody may send.
+
+        Requests that were on their way already are part of the same trouble, no new one.
+        """
+        pause = limit.period
+        if sent_at >= self._frozen_at:
+            self._strikes += 1
+            pause *= min(2.0 ** (self._strikes - 1), _LONGEST_FREEZE)
+            again = now < self._bench_ends + self.bench
+            longest = withdraw * _LONGEST_WITHDRAWAL
+            self.bench = min(2 * self.bench, longest) if again else withdraw
+        self._frozen_at = now
+        if retry_after is not None:
+            pause = max(pause, min(retry_after, _RETRY_AFTER_CAP))
+        return pause + GUARD
+
+    def withdraw(self, now: float) -> float:
+        """Until when the slot that was refused now stays out."""
+        self._bench_ends = now + self.bench
+        return self._bench_ends
+
+    def succeeded(self, sent_at: float) -> None:
+        """A request sent at ``sent_at`` wasn't refused."""
+        if sent_at >= self._frozen_at:
+            self._strikes = 0
+
+    def recent(self, now: float) -> bool:
+        """Whether refusals of late say that somebody else spends this limit."""
+        return now < max(self._bench_ends, self._frozen_at + _MINUTE)
+
+
+class Bucket(Protocol):
+    """What a queue needs of a bucket, wherever that keeps its slots."""
+
+    claims: weakref.WeakKeyDictionary[object, Claim]
+    queue: weakref.ref[Any] | None
+    limit: RateLimit
+    sent: int
+    refusals: int
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there are no slots, if that is so."""
+
+    def take(self, now: float) -> Any:
+        """A slot for a request that leaves now, or None."""
+
+    def next_free(self, now: float) -> float:
+        """When to ask again; inf where the queue is woken."""
+
+    def nth_free(self, n: int, now: float) -> float:
+        """About when the n-th request from now (counted from 0) gets its slot."""
+
+    def answered(self, slot: Any, now: float, *, warm: bool = True) -> None:
+        """The answer was read in full. ``warm`` is False when the connection was new."""
+
+    def lost(self, slot: Any, now: float) -> None:
+        """No answer came, or nobody read it: the request may still arrive."""
+
+    def unsent(self, slot: Any, now: float) -> None:
+        """Nothing left: the slot is as free as it was."""
+
+    def refused(self, slot: Any, now: float, retry_after: float | None = None) -> float:
+        """OKX refused the request for the limit. Gives the seconds that the bucket is frozen."""
+
+    def claim(self, owner: object, claim: Claim, now: float) -> None:
+        """From now on ``owner`` lives with the bucket; the strictest living claim rules."""
+
+    def release(self, owner: object, now: float) -> None:
+        """``owner`` wants nothing more of the bucket."""
+
+    def slots_free(self, now: float) -> int:
+        """How many requests could leave now."""
+
+    def utilisation(self, now: float) -> float:
+        """Share of the limit used over the last windows."""
+
+    def shared_with_others(self, now: float) -> bool:
+        """Whether refusals of late say that somebody else spends this limit."""
+
 
 class TokenBucket:
     """N slots, each held over the round trip and one window more. Times are the loop's.
@@ -194,6 +304,8 @@ class TokenBucket:
         self.heir: TokenBucket | None = None
         self.queue: weakref.ref[object] | None = None
         self.loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
+        self.trouble: str | None = None
+        """Why there are no slots: never so here, only where buckets are shared."""
         self.touched = (0.0, 0.0)
 
         self.in_flight = 0
@@ -202,10 +314,7 @@ class TokenBucket:
         self.frozen_until = -math.inf
         self._idle: list[tuple[float, int, Slot]] = []
         self._serial = 0
-        self._frozen_at = -math.inf
-        self._strikes = 0
-        self._bench = 0.0
-        self._bench_ends = -math.inf
+        self._freezer = Freezer()
         self._sends: deque[float] = deque()
         self.round_trips = RoundTrips(max(4, 2 * claim.limit.count))
         self._rule(claim)
@@ -289,8 +398,7 @@ class TokenBucket:
             return self.heir.answered(slot, now, warm=warm)
         if warm:
             self._learn(now - slot.sent_at)
-        if slot.sent_at >= self._frozen_at:
-            self._strikes = 0
+        self._freezer.succeeded(slot.sent_at)
         self._return(slot, now, self.round_trips.credit, now)
 
     def lost(self, slot: Slot, now: float) -> None:
@@ -314,20 +422,11 @@ class TokenBucket:
         if self.heir is not None:
             return self.heir.refused(slot, now, retry_after)
         self.refusals += 1
-        pause = self.limit.period
-        if slot.sent_at >= self._frozen_at:  # sent after the last freeze: news
-            self._strikes += 1
-            pause *= min(2.0 ** (self._strikes - 1), _LONGEST_FREEZE)
-            again = now < self._bench_ends + self._bench
-            longest = self.withdraw * _LONGEST_WITHDRAWAL
-            self._bench = min(2 * self._bench, longest) if again else self.withdraw
-        if retry_after is not None:
-            pause = max(pause, min(retry_after, _RETRY_AFTER_CAP))
-        self._frozen_at = now
-        self.frozen_until = max(self.frozen_until, now + pause + GUARD)
+        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
+        self.frozen_until = max(self.frozen_until, now + pause)
         benched = sum(other.benched_until > now for _, _, other in self._idle)
         if self.withdraw > 0 and benched < self.limit.count - 1:
-            slot.benched_until = self._bench_ends = now + self._bench
+            slot.benched_until = self._freezer.withdraw(now)
         self._return(slot, now, 0.0, now)
         return self.frozen_until - now
 
@@ -376,10 +475,7 @@ class TokenBucket:
         self._claims_seen = len(claims)
         if not claims:
             return
-        limit = min((claim.limit for claim in claims), key=lambda it: (it.rate, it.count))
-        smooth = any(claim.pacing == "smooth" for claim in claims)
-        withdraw = max(claim.withdraw for claim in claims)
-        claim = Claim(limit, "smooth" if smooth else "burst", withdraw)
+        claim = Claim.strictest(claims)
         if claim != Claim(self.limit, self.pacing, self.withdraw):
             self._change(claim, now)
 
@@ -468,7 +564,7 @@ class TokenBucket:
 
     def shared_with_others(self, now: float) -> bool:
         """Whether refusals of late say that somebody else spends this limit."""
-        return now < max(self._bench_ends, self._frozen_at + 60)
+        return self._freezer.recent(now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ class FundingClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_closed"):  # a traceback asks while __init__ is still at work
+            return "<FundingClient>"
         mode = "demo" if self._profile.demo else "live"
         state = ", closed" if self._closed else ""
         lines = "".join(f"; {lane.line}" for lane in self._lanes.values())

@@ -60,6 +60,10 @@ class DeadlineExceededError(OKXError, TimeoutError):
         self.sent = sent
 
 
+class BucketsUnreachableError(DeadlineExceededError):
+    """The shared buckets can't be reached, so nothing may be sent. See ``Session(buckets=)``."""
+
+
 class TransportError(OKXError):
     """No whole answer arrived."""
 

@@ -29,12 +29,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from .batching import Batcher
-from .buckets import BucketKey, Slot, TokenBucket
+from .buckets import Bucket, BucketKey
 from .callers import Batch, Key, Question, Several, Tally, Ticket, Total
 from .circuit import AuthCircuit
 from .deadlines import Deadlines
 from .endpoints import Endpoint
 from .errors import (
+    BucketsUnreachableError,
     ClientClosedError,
     ClockSkewError,
     DeadlineExceededError,
@@ -77,7 +78,7 @@ WRONG_LOOP = (
 class Line:
     """The queue before one bucket: the lanes that have something to send. One timer for all."""
 
-    def __init__(self, key: BucketKey, bucket: TokenBucket, loop: asyncio.AbstractEventLoop):
+    def __init__(self, key: BucketKey, bucket: Bucket, loop: asyncio.AbstractEventLoop):
         self.key = key
         self.bucket = bucket
         self.loop = loop
@@ -149,6 +150,11 @@ class Line:
         heir.callers_served += self.callers_served
         self.lanes.clear()
         heir.wake()
+
+    def give_up(self, reason: str) -> None:
+        """There won't be a slot: whoever waits for one is told."""
+        for lane in list(self.lanes):
+            lane.give_up(reason)
 
     def waiting(self) -> int:
         """Callers whose questions aren't all answered."""
@@ -311,6 +317,10 @@ class Lane:
 
     def expire(self, ticket: Ticket) -> None:
         """The caller's time is over."""
+        trouble = self.line.bucket.trouble
+        if trouble is not None:
+            self.batcher.fail(ticket, self._unreachable(trouble))
+            return
         sent = self.batcher.asked(ticket)
         self.batcher.fail(
             ticket,
@@ -320,6 +330,15 @@ class Lane:
                 sent=sent,
             ),
         )
+
+    def give_up(self, reason: str) -> None:
+        """There won't be a slot: whoever waits for one is told."""
+        for ticket in self.batcher.waiters():
+            if not ticket.done():
+                self.batcher.fail(ticket, self._unreachable(reason))
+
+    def _unreachable(self, reason: str) -> BucketsUnreachableError:
+        return BucketsUnreachableError(f"{self.endpoint.name}: {reason}; nothing was sent")
 
     def close(self, tally: Tally | None = None) -> None:
         """Everybody who waits, or everybody of ``tally``, gets a ClientClosedError now."""
@@ -359,7 +378,7 @@ class Lane:
                 self._fail_one(ticket, refusal)
         return self.batcher.ready
 
-    def dispatch(self, slot: Slot, now: float) -> None:
+    def dispatch(self, slot: Any, now: float) -> None:
         """A slot is won: choose the batch and let it fly."""
         batch = self.batcher.take(now)
         assert batch is not None, "the line gave a slot to a lane where nobody waits"
@@ -386,7 +405,7 @@ class Lane:
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)
 
-    async def _fly(self, batch: Batch, slot: Slot) -> None:
+    async def _fly(self, batch: Batch, slot: Any) -> None:
         bucket, loop = self.line.bucket, self.loop
         version = self.host.clock_version
         outcome: OKXError | None = None
@@ -414,6 +433,8 @@ class Lane:
             logger.error("%s: unexpected %s", self.endpoint, type(error).__name__)
         else:
             bucket.answered(slot, loop.time(), warm=not response.fresh)
+        if outcome is not None:
+            self._hush(outcome)
         self.last_trip = loop.time() - slot.sent_at
         self.line.wake()
         if self._observer is not None:
@@ -536,9 +557,14 @@ class Lane:
 
     def _fail_one(self, ticket: Ticket, error: OKXError) -> None:
         if not ticket.done():
-            own = copy.copy(error)
-            own.args = tuple(self._redact(str(arg)) for arg in error.args)
-            self.batcher.fail(ticket, own)
+            self.batcher.fail(ticket, copy.copy(error))
+
+    def _hush(self, error: OKXError) -> None:
+        """Gateways repeat what they were sent: no secret goes on from here."""
+        error.args = tuple(self._redact(str(arg)) for arg in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self._redact(value))
 
     # -- one bad currency must not harm the others -----------------------------------------
 

@@ -8,12 +8,12 @@ import dataclasses
 import time
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .buckets import REGISTRY, BucketKey, Claim
+from .buckets import REGISTRY, Bucket, BucketKey, Claim
 from .callers import Tally, Total
 from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
@@ -28,6 +28,8 @@ from .wire import Response
 
 if TYPE_CHECKING:
     import aiohttp
+
+    from .buckets_redis import OnLoss, RedisBuckets
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +51,14 @@ class Session:
     the URL of an HTTP proxy (the environment's are ignored). ``max_body`` bounds an answer, in
     bytes after decompression.
 
+    ``buckets`` is the URL of a Redis in which the limits of all processes with that URL are kept
+    together: ``redis://localhost:6379/0`` (``pip install 'okx-funding[redis]'``). While it can't
+    be reached nothing is sent (``on_loss="closed"``); with ``on_loss="share"`` each of
+    ``processes`` goes on with its share of the limits, where they can be divided. ``on_loss``
+    may say so by method name: ``{"get_non_tradable_assets": "share"}``.
+
+    Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
+
     Use it with ``async with``, or call `aclose`. It belongs to the event loop of its first use.
     """
 
@@ -58,9 +68,13 @@ class Session:
         http: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         max_body: int = 8 * 2**20,
+        buckets: str | None = None,
+        on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
+        processes: int | None = None,
     ) -> None:
         if max_body < 1:
             raise InvalidArgumentError(f"max_body must be bytes from 1 on, not {max_body!r}")
+        self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
         self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (
@@ -90,6 +104,8 @@ class Session:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_total"):  # a traceback asks while __init__ is still at work
+            return "<Session>"
         state = "closed" if self._closed else f"{len(self._lanes)} lanes"
         return f"<Session: {state}, {len(self._flights)} requests in flight>"
 
@@ -171,7 +187,11 @@ class Session:
             user = REGISTRY.user_of(profile.credentials) or mark
             if user != mark:
                 self._move(mark, user, loop)
-        return _line_of(BucketKey(profile.origin, profile.demo, user, endpoint.name), claim, loop)
+        key = BucketKey(profile.origin, profile.demo, user, endpoint.name)
+        if self._store is not None and endpoint.scope != "ip":
+            self._store.longest_request = max(self._store.longest_request, profile.request_timeout)
+            return _queue_of(self._store.bucket(key, claim), key, loop)
+        return _line_of(key, claim, loop)
 
     def user_of(self, profile: Profile) -> str | None:
         """The user id of the profile's key, if it is known."""
@@ -193,6 +213,19 @@ class Session:
             line = bucket.queue() if bucket.queue is not None else None
             if isinstance(line, Line):
                 line.move_to(_line_of(target, Claim(bucket.limit), loop))
+        for key in self._store.keys_of(old) if self._store is not None else ():
+            self._move_shared(key, dataclasses.replace(key, user=new), loop)
+
+    def _move_shared(self, old: BucketKey, new: BucketKey, loop: asyncio.AbstractEventLoop) -> None:
+        assert self._store is not None
+        bucket = self._store.forget(old)
+        heir = self._store.bucket(new, Claim(bucket.limit))
+        heir.silence()  # what the key sent as its own user isn't in there
+        line = bucket.queue() if bucket.queue is not None else None
+        if isinstance(line, Line):
+            for owner, claim in bucket.claims.items():
+                heir.claim(owner, claim, loop.time())
+            line.move_to(_queue_of(heir, new, loop))
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -297,6 +330,8 @@ class Session:
             lane.line.bucket.release(lane, lane.loop.time())
         if self._deadlines is not None:
             self._deadlines.close()
+        if self._store is not None:
+            await self._store.aclose()
         await self._transport.aclose()
 
 
@@ -306,12 +341,27 @@ GRACE = 1.0
 
 def _line_of(key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> Line:
     """The one queue before a bucket in this loop, for all sessions of the process."""
-    bucket = REGISTRY.bucket(key, claim, loop)
+    return _queue_of(REGISTRY.bucket(key, claim, loop), key, loop)
+
+
+def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -> Line:
     line = bucket.queue() if bucket.queue is not None else None
     if not isinstance(line, Line) or line.loop is not loop:
         line = Line(key, bucket, loop)
         bucket.queue = weakref.ref(line)
     return line
+
+
+def _open_store(
+    url: str, on_loss: OnLoss | Mapping[str, OnLoss], processes: int | None
+) -> RedisBuckets:
+    try:
+        from .buckets_redis import RedisBuckets
+    except ImportError:
+        raise InvalidArgumentError(
+            "buckets= wants redis-py: pip install 'okx-funding[redis]'"
+        ) from None
+    return RedisBuckets(url, on_loss=on_loss, processes=processes)
 
 
 def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:

@@ -107,6 +107,8 @@ def _loopback(host: str) -> bool:
 
 def limits(given: Mapping[str, RateLimit]) -> dict[str, RateLimit]:
     """Rate limits by method name."""
+    if not isinstance(given, Mapping):
+        raise InvalidArgumentError("rate_limits must map method names to RateLimit")
     for name, limit in given.items():
         if name not in ENDPOINTS:
             raise InvalidArgumentError(

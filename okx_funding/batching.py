@@ -103,6 +103,14 @@ class Batcher:
                 remaining.append(key)
         return remaining
 
+    def knows(self, keys: Sequence[Key], since: float) -> bool:
+        """Whether all of them were answered or asked since then: nobody waits for a slot."""
+        never = (-math.inf, None)
+        return all(
+            self._memory.get(key, never)[0] >= since or self._flying.get(key, never)[0] >= since
+            for key in keys
+        )
+
     def leave(self, ticket: Ticket) -> None:
         """The caller left: what nobody else wants needn't be sent."""
         self.callers -= 1
@@ -195,7 +203,7 @@ class Batcher:
                 last = max(last, (now - priority * AGING, self._serial + 1))
             else:
                 last = max(last, question.rank)
-        if len(self._queues) == 1 and last[1] > self._serial:
+        if last[1] > self._serial and all(level >= priority for level, _ in self._queues):
             return self.placed
         return sum(
             question.rank < last for queue in self._queues.values() for question in queue.values()

@@ -37,19 +37,11 @@ from urllib.parse import urlsplit
 import redis.asyncio
 import redis.exceptions
 
-from .buckets import (
-    GUARD,
-    SMOOTH,
-    STILL_ON_ITS_WAY,
-    BucketKey,
-    Claim,
-    Freezer,
-    RoundTrips,
-    Slot,
-    TokenBucket,
-)
+from .buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
 from .endpoints import ENDPOINTS, RateLimit
 from .errors import InvalidArgumentError
+from .registry import BucketKey
+from .slots import GUARD, Freezer, RoundTrips, Slot
 
 logger = logging.getLogger("okx_funding.buckets")
 
@@ -224,12 +216,13 @@ class Queue(Protocol):
 class SharedSlot:
     """One slot won in Redis."""
 
-    __slots__ = ("name", "sent_at", "token")
+    __slots__ = ("callers", "keys", "name", "sent_at", "token")
 
     def __init__(self, name: str, token: str, sent_at: float) -> None:
         self.name = name
         self.token = token
         self.sent_at = sent_at
+        self.keys = self.callers = 0
 
 
 class SharedBucket:
@@ -250,6 +243,7 @@ class SharedBucket:
         self.in_flight = 0
         self.sent = 0
         self.refusals = 0
+        self.keys_sent = self.callers_served = 0
         self.frozen_until = -math.inf
         self._store = store
         self._freezer = Freezer()
@@ -331,15 +325,21 @@ class SharedBucket:
         """The queue needn't ask: it is woken. A local share knows."""
         return math.inf if self._share is None else self._share.next_free(now)
 
-    def nth_free(self, n: int, now: float) -> float:
+    def nth_free(self, n: int, now: float, not_before: float = -math.inf) -> float:
         """About when the n-th request from now (counted from 0) gets its slot."""
         if self._share is not None:
-            return self._share.nth_free(n, now)
+            return self._share.nth_free(n, now, not_before)
         turn = n * (self._others + 1)
         window = self.limit.period + GUARD + self.round_trips.shortest / 2
-        return max(now, self._due) + turn // self.limit.count * window
+        return max(now, not_before, self._due) + turn // self.limit.count * window
 
     # -- giving back -----------------------------------------------------------------------
+
+    def load(self, slot: Slot | SharedSlot, keys: int, callers: int) -> None:
+        """What the request that holds ``slot`` carries."""
+        slot.keys, slot.callers = keys, callers
+        self.keys_sent += keys
+        self.callers_served += callers
 
     def answered(self, slot: Slot | SharedSlot, now: float, *, warm: bool = True) -> None:
         """The answer was read in full. ``warm`` is False when the connection was new."""
@@ -367,6 +367,8 @@ class SharedBucket:
         """Nothing left: the slot is as free as it was."""
         self.in_flight -= 1
         self.sent -= 1
+        self.keys_sent -= slot.keys
+        self.callers_served -= slot.callers
         if isinstance(slot, Slot):
             if self._share is not None:
                 self._share.unsent(slot, now)

@@ -15,7 +15,7 @@ from .arguments import (
     seconds,
     valuation_unit,
 )
-from .buckets import WITHDRAW, Claim, Pacing
+from .buckets import Claim, Pacing
 from .callers import Key, Tally, Ticket
 from .credentials import Credentials, resolve
 from .endpoints import (
@@ -30,6 +30,7 @@ from .events import Observer, Statistics
 from .models import AssetValuation, NonTradableAsset
 from .scheduler import Lane, Policy
 from .session import Profile, Session, snapshot
+from .slots import WITHDRAW
 
 LIVE = "https://www.okx.com"
 
@@ -82,6 +83,10 @@ class FundingClient:
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
             raise InvalidArgumentError("credentials must be okx_funding.Credentials")
+        if session is not None and not isinstance(session, Session):
+            raise InvalidArgumentError("session must be an okx_funding.Session")
+        if demo is not None and not isinstance(demo, bool):
+            raise InvalidArgumentError("demo must be True, False or None")
         credentials, settings = resolve(credentials, profile)
         url = base_url if base_url is not None else settings.base_url
         if demo is None:

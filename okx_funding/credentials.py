@@ -170,7 +170,7 @@ class Credentials:
         headers = SignedHeaders(
             {
                 "OK-ACCESS-KEY": self._api_key,
-                "OK-ACCESS-SIGN": self.sign(timestamp, method, target, body),
+                "OK-ACCESS-SIGN": Secret(self.sign(timestamp, method, target, body)),
                 "OK-ACCESS-TIMESTAMP": timestamp,
                 "OK-ACCESS-PASSPHRASE": self._passphrase,
             }

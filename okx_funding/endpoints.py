@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from . import models
+from .errors import InvalidArgumentError
 
 _DOCS = "https://www.okx.com/docs-v5/en/#"
 
@@ -21,7 +22,8 @@ MAX_CURRENCIES = 20
 class RateLimit:
     """At most ``count`` requests in any ``period`` seconds.
 
-    Raises ValueError for a count below one or a period that isn't positive and finite.
+    Raises InvalidArgumentError, a ValueError, for a count below one or a period that isn't
+    positive and finite.
     """
 
     count: int
@@ -29,7 +31,7 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
-            raise ValueError(
+            raise InvalidArgumentError(
                 f"RateLimit.count must be a whole number from 1 on, not {self.count!r}"
             )
         if (
@@ -38,7 +40,9 @@ class RateLimit:
             or not math.isfinite(self.period)
             or self.period <= 0
         ):
-            raise ValueError(f"RateLimit.period must be seconds above zero, not {self.period!r}")
+            raise InvalidArgumentError(
+                f"RateLimit.period must be seconds above zero, not {self.period!r}"
+            )
 
     @property
     def rate(self) -> float:

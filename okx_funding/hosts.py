@@ -8,6 +8,7 @@ from .retry import RETRY_AFTER_CAP, RetryBudget
 
 _GATE = 1.0
 _FRESH = 60.0
+_JUMP = 5.0
 
 
 class Host:
@@ -23,18 +24,20 @@ class Host:
         self.clock_version = 0
         """How many times it was learned."""
         self._learned_at = -math.inf
+        self._wall = 0.0
 
     def close_gate(self, now: float, retry_after: float | None) -> None:
         """The gateway in front of OKX refuses this address for a while."""
         wait = min(retry_after or _GATE, RETRY_AFTER_CAP)
         self.closed_until = max(self.closed_until, now + wait)
 
-    def set_clock(self, offset: float, now: float) -> None:
-        """Sign by this offset from now on."""
+    def set_clock(self, offset: float, now: float, wall: float) -> None:
+        """Sign by this offset from now on; ``wall`` is the clock that it corrects."""
         self.clock_offset = offset
         self.clock_version += 1
         self._learned_at = now
+        self._wall = wall - now
 
-    def clock_is_fresh(self, now: float) -> bool:
-        """Whether learning it again would tell nothing new."""
-        return now < self._learned_at + _FRESH
+    def clock_is_fresh(self, now: float, wall: float) -> bool:
+        """Whether learning it again would tell nothing new: a short while ago, and no jump."""
+        return now < self._learned_at + _FRESH and abs(wall - now - self._wall) < _JUMP

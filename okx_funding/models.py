@@ -92,6 +92,10 @@ class AccountConfig(Row, frozen=True):
 
     uid: str
     """The User ID by which OKX counts rate limits."""
+    perm: str | None = None
+    """What the key may do, a comma list of read_only, trade and withdraw."""
+    ip: str | None = None
+    """The addresses that the key is bound to, a comma list; empty for none."""
 
 
 class ServerTime(Row, frozen=True):

@@ -18,6 +18,7 @@ Kind = Literal["fault", "throttle"]
 
 # 50005 is HTTP 410, an endpoint taken away; https://www.okx.com/docs-v5/en/#error-code
 _PASSING_CODES = frozenset({"50001", "50004", "50026"})
+_UNDER_WAY = frozenset({"50013", "58124"})
 
 _BASE: dict[Kind, float] = {"fault": 0.1, "throttle": 1.0}
 _CAP: dict[Kind, float] = {"fault": 5.0, "throttle": 20.0}
@@ -38,15 +39,26 @@ def may_pass(error: OKXError, failures: int) -> Kind | None:
             return "fault"
         case DecodeError():  # a body cut short without a length looks like one, but only once
             return "fault" if failures == 0 else None
-        case HTTPStatusError(http_status=429, retry_after=wait):
-            return "throttle" if (wait or 0.0) <= RETRY_AFTER_CAP else None
+        case HTTPStatusError(retry_after=wait) if (wait or 0.0) > RETRY_AFTER_CAP:
+            return None
         case HTTPStatusError(http_status=status):
-            return "fault" if status >= 500 else None
+            return "throttle" if status == 429 else "fault" if status >= 500 else None
         case APIError(code="50013"):
             return "throttle"
         case APIError(code=code):
-            return "fault" if code in _PASSING_CODES else None
+            unknown = type(error) is APIError and error.http_status >= 500
+            return "fault" if unknown or code in _PASSING_CODES else None
     return None
+
+
+def may_have_worked(error: OKXError) -> bool:
+    """Whether the request may have taken effect although it failed: ask before repeating it."""
+    match error:
+        case HTTPStatusError(http_status=status):
+            return status < 300 or status in (408, 429) or status >= 500
+        case APIError(code=code, http_status=status):
+            return status >= 500 or code in _PASSING_CODES or code in _UNDER_WAY
+    return error.sent
 
 
 def delay(error: OKXError, kind: Kind, failures: int, dice: float) -> float:

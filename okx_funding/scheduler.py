@@ -23,13 +23,14 @@ import copy
 import logging
 import math
 import random
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .batching import Batcher
-from .buckets import Bucket, BucketKey
+from .buckets import Bucket
 from .callers import Batch, Key, Question, Several, Tally, Ticket, Total
 from .circuit import AuthCircuit
 from .deadlines import Deadlines
@@ -39,7 +40,6 @@ from .errors import (
     ClientClosedError,
     ClockSkewError,
     DeadlineExceededError,
-    DecodeError,
     HTTPStatusError,
     InvalidArgumentError,
     InvalidParameterError,
@@ -49,7 +49,6 @@ from .errors import (
     QueueFullError,
     RateLimitError,
     ResponseError,
-    TransportError,
     WrongLoopError,
 )
 from .events import (
@@ -64,7 +63,8 @@ from .events import (
 )
 from .hosts import Host
 from .inquest import Inquest
-from .retry import delay, may_pass
+from .registry import BucketKey
+from .retry import delay, may_have_worked, may_pass
 from .wire import Response, build_target, parse_response
 
 logger = logging.getLogger("okx_funding.scheduler")
@@ -73,6 +73,9 @@ WRONG_LOOP = (
     "this client belongs to another event loop (or process): make one client for each, inside "
     "it; from other threads use asyncio.run_coroutine_threadsafe(coroutine, loop)"
 )
+
+_UNHEARD_OF: Sequence[Key] = ("",)
+"""A key that nobody waits for."""
 
 
 class Line:
@@ -84,8 +87,6 @@ class Line:
         self.loop = loop
         self.lanes: dict[Lane, None] = {}
         self.members: weakref.WeakSet[Lane] = weakref.WeakSet()
-        self.keys_sent = 0
-        self.callers_served = 0
         self._soon = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -146,8 +147,6 @@ class Line:
             lane.line = heir
             heir.members.add(lane)
         heir.lanes.update(self.lanes)
-        heir.keys_sent += self.keys_sent
-        heir.callers_served += self.callers_served
         self.lanes.clear()
         heir.wake()
 
@@ -164,6 +163,21 @@ class Line:
         """Requests that those who wait now will need."""
         return sum(math.ceil(lane.batcher.placed / lane.batcher.max_keys) for lane in self.lanes)
 
+    def ahead_of(self, lane: Lane, keys: Sequence[Key], priority: int, now: float) -> int:
+        """Requests that leave before the one with the last of the first turn of ``keys``."""
+        requests = lane.batcher.ahead_of(keys, priority, now) // lane.batcher.max_keys
+        for other in self.lanes:
+            if other is not lane:
+                placed = other.batcher.ahead_of(_UNHEARD_OF, priority, now)
+                requests += math.ceil(placed / other.batcher.max_keys)
+        return requests
+
+    def estimate(self, requests: int, now: float, *asking: Lane) -> float:
+        """About the seconds until a slot is won, after so many other requests."""
+        lanes = [*self.lanes, *asking]
+        gate = max((lane.host.closed_until for lane in lanes), default=-math.inf)
+        return max(0.0, self.bucket.nth_free(requests, now, gate) - now)
+
     def statistics(self, max_keys: int) -> BucketStatistics:
         """What it looks like now."""
         now, bucket, key = self.loop.time(), self.bucket, self.key
@@ -177,12 +191,12 @@ class Line:
             slots_free=bucket.slots_free(now),
             next_slot_in=max(0.0, bucket.next_free(now) - now),
             callers_waiting=self.waiting(),
-            estimated_wait=max(0.0, bucket.nth_free(self.ahead(), now) - now),
+            estimated_wait=self.estimate(self.ahead(), now, *self.members),
             requests_sent=bucket.sent,
             requests_refused=bucket.refusals,
-            keys_sent=self.keys_sent,
+            keys_sent=bucket.keys_sent,
             max_keys=max_keys,
-            callers_served=self.callers_served,
+            callers_served=bucket.callers_served,
             utilisation=bucket.utilisation(now),
             shared_with_others=bucket.shared_with_others(now),
         )
@@ -234,6 +248,7 @@ class Lane:
         self._flights = flights
         self._observer = observer
         self._circuit = circuit or AuthCircuit()
+        self._circuit.members.add(self)
         self._redact = redact
         self._learn_clock = learn_clock
         self._aside: dict[Batch, asyncio.TimerHandle] = {}
@@ -271,7 +286,7 @@ class Lane:
         if refusal is not None:
             raise refusal
         if timeout is not None:
-            self._refuse_hopeless(keys, timeout, priority, now)
+            self._refuse_hopeless(keys, timeout, priority, now, max_age)
         ticket = Ticket(loop=loop)
         ticket.lane = self
         ticket.tally = tally
@@ -288,19 +303,23 @@ class Lane:
         return ticket
 
     def _refuse_hopeless(
-        self, keys: Sequence[Key], timeout: float, priority: int, now: float
+        self,
+        keys: Sequence[Key],
+        timeout: float,
+        priority: int,
+        now: float,
+        max_age: float | None,
     ) -> None:
         if not timeout > 0:
             if math.isnan(timeout):
                 raise InvalidArgumentError("timeout must be seconds, not NaN")
             raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
-        wait = self.line.bucket.nth_free(self.line.ahead(), now) - now
-        if wait <= timeout:
+        line = self.line
+        if line.estimate(line.ahead(), now, self) <= timeout:
             return
-        ahead = self.batcher.ahead_of(keys, priority, now)
-        if len(self.line.lanes) > 1:
+        if max_age is not None and self.batcher.knows(keys, now - max_age):
             return
-        wait = self.line.bucket.nth_free(ahead // self.endpoint.max_keys, now) - now
+        wait = line.estimate(line.ahead_of(self, keys, priority, now), now, self)
         if wait > timeout:
             raise DeadlineExceededError(
                 f"{self.endpoint.name}: the queue alone takes about {wait:.1f} s, more than "
@@ -322,6 +341,9 @@ class Lane:
             self.batcher.fail(ticket, self._unreachable(trouble))
             return
         sent = self.batcher.asked(ticket)
+        if sent and not self.endpoint.retry_is_safe:
+            self.batcher.fail(ticket, self._unknown("no answer within the call's timeout"))
+            return
         self.batcher.fail(
             ticket,
             DeadlineExceededError(
@@ -370,12 +392,12 @@ class Lane:
 
     def ready(self) -> bool:
         """Whether there is something to send that somebody wants."""
-        while (part := self.batcher.drop_unwanted_part()) is not None:
-            self._part_over(part)
         refusal = self._circuit.refusal(self.loop.time())
         if refusal is not None:
             for ticket in self.batcher.waiters():
                 self._fail_one(ticket, refusal)
+        while (part := self.batcher.drop_unwanted_part()) is not None:
+            self._part_over(part)
         return self.batcher.ready
 
     def dispatch(self, slot: Any, now: float) -> None:
@@ -387,8 +409,8 @@ class Lane:
         if any(question.attempts or question.refusals for question in batch.questions):
             self.tally.retries += 1
         self.tally.requests += 1
-        self.line.keys_sent += len(batch.questions)
-        self.line.callers_served += batch.callers
+        self._circuit.sends()
+        self.line.bucket.load(slot, len(batch.questions), batch.callers)
         if self._observer is not None:
             waited = now - min(question.since for question in batch.questions)
             self._tell(SlotWon(self.endpoint.name, self.line.key.user, waited))
@@ -413,7 +435,7 @@ class Lane:
         frozen = 0.0
         try:
             response = await self._send(self.endpoint, build_target(self.endpoint, batch.keys))
-            rows = parse_response(self.endpoint, response)
+            rows = parse_response(self.endpoint, response, self._redact)
         except ResponseError as error:
             outcome = error
             if isinstance(error, RateLimitError):
@@ -425,7 +447,7 @@ class Lane:
             (bucket.lost if error.sent else bucket.unsent)(slot, loop.time())
         except asyncio.CancelledError:
             bucket.lost(slot, loop.time())
-            self._fail(batch, ClientClosedError(f"{self.endpoint.name}: closed in flight"))
+            self._closed_in_flight(batch)
             raise
         except Exception as error:
             bucket.lost(slot, loop.time())
@@ -445,7 +467,7 @@ class Lane:
             )
             if frozen:
                 self._tell(Refused(self.endpoint.name, user, batch.number, frozen))
-        self._circuit.saw(outcome, loop.time())
+        self._judge_key(outcome)
         if outcome is None:
             if any(question.attempts for question in batch.questions):
                 self.host.budget.refund()
@@ -464,7 +486,9 @@ class Lane:
             return lambda _: rows
         by_ccy: dict[str, list[Any]] = {}
         for row in rows:
-            by_ccy.setdefault(row.ccy.upper(), []).append(row)
+            of_this = by_ccy.setdefault(row.ccy.upper(), [])
+            if row not in of_this:  # callers may have spelled one currency in two ways
+                of_this.append(row)
         return lambda key: rows if key is None else by_ccy.get(key.upper(), [])
 
     def _hand_out(self, answering: Iterator[None]) -> None:
@@ -473,6 +497,29 @@ class Lane:
             return
 
     # -- failures --------------------------------------------------------------------------
+
+    def _judge_key(self, outcome: OKXError | None) -> None:
+        pause = self._circuit.saw(outcome, self.loop.time())
+        if not pause:
+            return
+        user = self.line.key.user
+        logger.warning("OKX goes on refusing the key of %s: it rests for %g s", user, pause)
+        for lane in list(self._circuit.members):
+            if isinstance(lane, Lane):
+                lane.line.wake()  # whoever waits there is told
+
+    def _closed_in_flight(self, batch: Batch) -> None:
+        closed: OKXError = ClientClosedError(f"{self.endpoint.name}: closed in flight")
+        if not self.endpoint.retry_is_safe:
+            closed = self._unknown("closed in flight")
+        self._circuit.saw(closed, self.loop.time())
+        self._fail(batch, closed)
+
+    def _unknown(self, reason: object) -> OutcomeUnknownError:
+        return OutcomeUnknownError(
+            f"{self.endpoint}: whether it took effect is unknown; look it up before asking again "
+            f"({reason})"
+        )
 
     def _failed(self, batch: Batch, error: OKXError) -> None:
         self.batcher.landed(batch)
@@ -487,11 +534,7 @@ class Lane:
         failures = max(question.attempts for question in batch.questions)
         kind = may_pass(error, failures)
         if not self.endpoint.retry_is_safe and error.sent:
-            if kind is not None or isinstance(error, TransportError | DecodeError):
-                error = OutcomeUnknownError(
-                    f"{self.endpoint}: whether it took effect is unknown; look it up before "
-                    f"asking again ({error})"
-                )
+            error = self._unknown(error) if may_have_worked(error) else error
             kind = None
         if kind is None:
             self._fail(batch, error)
@@ -527,11 +570,16 @@ class Lane:
     async def _set_clock(self, batch: Batch, error: ClockSkewError, version: int) -> None:
         """Learn OKX's time once; who was signed by the old clock is signed anew."""
         if self.host.clock_version == version:
-            if self._learn_clock is None or self.host.clock_is_fresh(self.loop.time()):
+            fresh = self.host.clock_is_fresh(self.loop.time(), time.time())
+            if self._learn_clock is None or fresh:
                 error.offset = self.host.clock_offset if version else None
                 self._fail(batch, error)
                 return
-            await self._learn_clock()
+            try:
+                await self._learn_clock()
+            except asyncio.CancelledError:
+                self._closed_in_flight(batch)
+                raise
             if self.host.clock_version == version:
                 self._fail(batch, error)
                 return

@@ -13,7 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .buckets import REGISTRY, Bucket, BucketKey, Claim
+from .arguments import count
+from .buckets import Bucket, Claim
 from .callers import Tally, Total
 from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
@@ -22,6 +23,7 @@ from .endpoints import GET_TIME, Endpoint
 from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from .events import Observer, Statistics
 from .hosts import Host
+from .registry import REGISTRY, BucketKey
 from .scheduler import WRONG_LOOP, Lane, Line, Policy
 from .transport import Transport
 from .wire import Response
@@ -72,8 +74,9 @@ class Session:
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
     ) -> None:
-        if max_body < 1:
-            raise InvalidArgumentError(f"max_body must be bytes from 1 on, not {max_body!r}")
+        count("max_body", max_body, 1)
+        if proxy is not None and not isinstance(proxy, str):
+            raise InvalidArgumentError("proxy must be a URL, such as http://localhost:3128")
         self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
@@ -111,13 +114,15 @@ class Session:
 
     def __del__(self, _warn: object = warnings.warn) -> None:
         transport = getattr(self, "_transport", None)
-        if transport is not None and transport.started and callable(_warn):
+        if transport is None or not transport.started:
+            return
+        transport.abandon()
+        if callable(_warn) and not transport.inherited:
             _warn(
                 f"{self.name or repr(self)} was never closed: use async with, or await aclose()",
                 ResourceWarning,
                 source=self,
             )
-            transport.abandon()
 
     def _bind(self) -> asyncio.AbstractEventLoop:
         try:
@@ -268,8 +273,9 @@ class Session:
         with contextlib.suppress(OKXError):
             rows = await lane.ask((None,), Tally(), timeout=profile.request_timeout)
             if rows:
-                offset = rows[0].ts / 1000 + lane.last_trip / 2 - time.time()
-                host.set_clock(offset, lane.loop.time())
+                wall = time.time()
+                offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
+                host.set_clock(offset, lane.loop.time(), wall)
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -349,6 +355,7 @@ def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -
     if not isinstance(line, Line) or line.loop is not loop:
         line = Line(key, bucket, loop)
         bucket.queue = weakref.ref(line)
+    line.key = key  # the bucket's name is another once its user is known
     return line
 
 

@@ -2,15 +2,24 @@
 
 What aiohttp would do unasked is off here, because a request costs a slot and carries a key: it
 follows no redirect, keeps no cookie, reads no proxy and no netrc from the environment, and never
-sends a request a second time when a kept-alive connection dies (`_one_shot`). Its exceptions hold
-every header sent, the passphrase among them, so they never leave this room, not even as a cause.
+sends a request a second time when a kept-alive connection dies (`_one_shot`). A connection on
+which something came that nobody asked for is not used again (`_Connector`), and what was
+compressed is unpacked here, up to a bound (`_Unpacker`). aiohttp's exceptions hold every header
+sent, the passphrase among them, so they never leave this room, not even as a cause.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import socket
 import ssl
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncGenerator, Mapping
+from contextvars import ContextVar
+from functools import lru_cache
+from typing import Any
 
 import aiohttp
 from yarl import URL
@@ -18,14 +27,49 @@ from yarl import URL
 from .errors import (
     ClientClosedError,
     ConnectError,
+    InvalidArgumentError,
     OKXError,
     ProtocolError,
     RequestTimeoutError,
     ResponseTooLargeError,
+    TransportError,
 )
+from .secret import Secret
 from .wire import Response, plain
 
 _CHUNK = 2**16
+_ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
+_INHERITED: list[object] = []
+"""What a forked child got from its parent: never closed here, for the sockets are the parent's."""
+
+
+class _Attempt:
+    """How far one request came. A pool that isn't ours tells nothing of it: the worst is taken."""
+
+    __slots__ = ("connected", "fresh", "ours")
+
+    def __init__(self, ours: bool) -> None:
+        self.ours = ours
+        self.connected = not ours
+        """Whether there was a connection, so that the first byte may have left."""
+        self.fresh = not ours
+        """Whether a connection had to be made."""
+
+
+_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
+
+
+class _Connector(aiohttp.TCPConnector):
+    """aiohttp's pool, which hands out idle connections with unread answers on them."""
+
+    async def connect(self, *args: Any, **options: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **options)
+            protocol = connection.protocol
+            if protocol is None or not protocol.should_close:
+                _attempt.get().connected = True
+                return connection
+            connection.close()
 
 
 class _Dropped(Exception):
@@ -40,15 +84,34 @@ async def _one_shot(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
     # https://github.com/aio-libs/aiohttp/issues/10790
+    attempt = _attempt.get()
     try:
         return await handler(request)
     except aiohttp.ClientConnectorError:
         raise
     except aiohttp.ServerDisconnectedError:
-        stale = True
+        stale = not (attempt.ours and attempt.fresh)
     except aiohttp.ClientOSError:
-        stale = False
+        stale = attempt.ours and not attempt.fresh
     raise _Dropped(stale=stale)
+
+
+class _Unpacker:
+    """Decompresses a body part by part, never further than asked, and knows whether it is whole."""
+
+    def __init__(self, encoding: str) -> None:
+        self._stream: Any = None if encoding == "deflate" else zlib.decompressobj(31)
+
+    def feed(self, data: bytes, most: int) -> bytes:
+        """At most ``most`` bytes of what ``data`` holds. Raises zlib.error for what is broken."""
+        if self._stream is None:  # "deflate" is zlib's format, but for those who took it literally
+            self._stream = zlib.decompressobj(15 if data[0] & 15 == 8 else -15)
+        return bytes(self._stream.decompress(data, most))
+
+    @property
+    def whole(self) -> bool:
+        """Whether the compressed stream came to its end, and nothing after it."""
+        return self._stream is None or (self._stream.eof and not self._stream.unused_data)
 
 
 class Transport:
@@ -61,44 +124,32 @@ class Transport:
         proxy: str | None = None,
         max_body: int = 8 * 2**20,
     ) -> None:
+        if http is not None and not isinstance(http, aiohttp.ClientSession):
+            raise InvalidArgumentError("http must be an aiohttp.ClientSession")
         self._http = http
         self._own = http is None
-        self._proxy = proxy
+        self._proxy = None if proxy is None else Secret(proxy)
         self._max_body = max_body
-        self._opened = 0
-        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
+        self._process = os.getpid()
+        self._lasting: AsyncGenerator[None, None] | None = None
 
     @property
     def started(self) -> bool:
-        """Whether there is a pool of our own that has to be closed."""
-        return self._own and self._http is not None and not self._http.closed
+        """Whether there is a pool of our own that nobody closed yet."""
+        return self._lasting is not None
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=0, ttl_dns_cache=60, socket_factory=self._open_socket
-                ),
+                connector=_Connector(limit=0, ttl_dns_cache=60, socket_factory=_open_socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
+            self._process = os.getpid()
+            self._lasting = _as_long_as_the_loop(self._http)
+            with contextlib.suppress(StopIteration):
+                self._lasting.__anext__().send(None)
         return self._http
-
-    def _open_socket(self, address: aiohttp.AddrInfoType) -> socket.socket:
-        self._opened += 1
-        family, kind, protocol, _, _ = address
-        return socket.socket(family=family, type=kind, proto=protocol)
-
-    def _timeout(self, seconds: float) -> aiohttp.ClientTimeout:
-        timeout = self._timeouts.get(seconds)
-        if timeout is None:
-            # Without ceil_threshold aiohttp rounds a timeout above 5 s up to a whole second.
-            # A connection that doesn't come about ends a little earlier, as what it is.
-            timeout = aiohttp.ClientTimeout(
-                total=seconds, connect=0.9 * seconds, ceil_threshold=seconds + 1
-            )
-            self._timeouts = {**self._timeouts, seconds: timeout}
-        return timeout
 
     async def send(
         self,
@@ -115,60 +166,131 @@ class Transport:
         ``url`` goes out to the byte as it is; ``label`` names the endpoint in errors. Raises a
         TransportError whose text holds nothing of the request.
         """
-        opened = self._opened if self._own else -1
+        attempt = _Attempt(self._own)
+        _attempt.set(attempt)
         try:
             async with self._session().request(
                 method,
                 URL(url, encoded=True),
-                headers=headers,
+                headers={**headers, **_ENCODINGS},
                 data=body or None,
                 allow_redirects=False,
-                timeout=self._timeout(timeout),
+                auto_decompress=False,
+                raise_for_status=False,
+                timeout=_timeout(timeout),
                 middlewares=(_one_shot,),
                 proxy=self._proxy,
             ) as answer:
-                return await self._read(answer, label, opened)
+                return await self._read(answer, label, attempt)
         except OKXError:
             raise
         except Exception as error:  # every kind of it is put into our own words
-            failure = _translate(error, label, timeout, self._http)
+            failure = _translate(error, label, timeout, self._http, attempt)
         raise failure
 
-    async def _read(self, answer: aiohttp.ClientResponse, label: str, opened: int) -> Response:
+    async def _read(
+        self, answer: aiohttp.ClientResponse, label: str, attempt: _Attempt
+    ) -> Response:
+        headers = answer.headers
+        unpacker = _unpacker(headers.get("Content-Encoding", ""), label)
         parts: list[bytes] = []
-        size = 0
+        size = raw = 0
         async for part in answer.content.iter_chunked(_CHUNK):
+            raw += len(part)
+            if unpacker is not None:
+                part = unpacker.feed(part, self._max_body + 1 - size)
             size += len(part)
-            if size > self._max_body:
+            if max(size, raw) > self._max_body:
                 answer.close()
                 raise ResponseTooLargeError(
                     f"{label} answered more than max_body={self._max_body} bytes"
                 )
             parts.append(part)
-        headers = answer.headers
+        if unpacker is not None and raw and not unpacker.whole:
+            raise ProtocolError(f"{label}: the answer was cut short, or is malformed")
         return Response(
             answer.status,
             parts[0] if len(parts) == 1 else b"".join(parts),
             headers.get("Retry-After"),
             headers.get("Location"),
             headers.get("Date"),
-            fresh=self._opened != opened,
+            fresh=attempt.fresh,
         )
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a forked child, and the pool its parent's."""
+        return self._process != os.getpid()
 
     def abandon(self) -> None:
         """Let go of a pool of our own without an event loop, and without aiohttp's complaints."""
-        if self._own and self._http is not None and self._http.connector is not None:
-            connector = self._http.connector
-            self._http.detach()
+        lasting, self._lasting = self._lasting, None
+        if self._http is None or lasting is None:
+            return
+        if self.inherited:  # closing would take the parent's sockets out of the parent's loop
+            _INHERITED.extend((self._http, lasting))
+            return
+        connector = self._http.connector
+        self._http.detach()
+        if connector is not None:
             next(connector.close().__await__(), None)  # its first step closes; nobody waits
+        with contextlib.suppress(StopIteration, RuntimeError):
+            lasting.aclose().send(None)
 
     async def aclose(self) -> None:
         """Close the pool if it is our own."""
-        if self._own and self._http is not None:
-            await self._http.close()
+        lasting, self._lasting = self._lasting, None
+        if lasting is not None:
+            await lasting.aclose()
+
+
+async def _as_long_as_the_loop(http: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+    """Closes the pool when it is closed: by us, or by the event loop at its own end.
+
+    `asyncio.run` closes all asynchronous generators while the loop can still close sockets.
+    """
+    try:
+        yield
+    finally:
+        await http.close()
+
+
+def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    _attempt.get().fresh = True
+    family, kind, protocol, _, _ = address
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+@lru_cache(maxsize=64)
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # Without ceil_threshold aiohttp rounds a timeout above 5 s up to a whole second.
+    # A connection that doesn't come about ends a little earlier, as what it is.
+    return aiohttp.ClientTimeout(total=seconds, connect=0.9 * seconds, ceil_threshold=seconds + 1)
+
+
+def _unpacker(encoding: str, label: str) -> _Unpacker | None:
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise ProtocolError(f"{label}: the answer is compressed in a way that wasn't asked for")
+    return _Unpacker(encoding)
 
 
 def _translate(
+    error: Exception,
+    label: str,
+    timeout: float,
+    http: aiohttp.ClientSession | None,
+    attempt: _Attempt,
+) -> OKXError:
+    failure = _in_our_words(error, label, timeout, http)
+    if isinstance(failure, TransportError) and failure.sent and not attempt.connected:
+        return ConnectError(f"{label}: no connection ({failure})")
+    return failure
+
+
+def _in_our_words(
     error: Exception, label: str, timeout: float, http: aiohttp.ClientSession | None
 ) -> OKXError:
     match error:
@@ -186,21 +308,33 @@ def _translate(
             )
             refused.may_pass = False
             return refused
-        case aiohttp.ClientProxyConnectionError() | aiohttp.ClientHttpProxyError():
-            return ConnectError(f"{label}: the proxy refused the connection")
+        case aiohttp.ClientProxyConnectionError():
+            return ConnectError(f"{label}: the proxy can't be reached ({_reason(error.os_error)})")
+        case aiohttp.ClientHttpProxyError(status=status):
+            refused = ConnectError(f"{label}: the proxy refused to connect (HTTP {status})")
+            refused.may_pass = status >= 500
+            return refused
         case aiohttp.ClientConnectorError():
             return ConnectError(f"{label}: no connection ({_reason(error.os_error)})")
         case aiohttp.InvalidURL():
             return ConnectError(f"{label}: the URL is unusable; check base_url")
-        case aiohttp.ClientPayloadError():
-            return ProtocolError(f"{label}: the answer was cut short or is malformed")
+        case aiohttp.ClientPayloadError() | zlib.error():
+            return ProtocolError(f"{label}: the answer was cut short, or is malformed")
         case aiohttp.ClientResponseError():
-            return ProtocolError(f"{label}: the answer is no HTTP ({plain(error.message, 80)})")
+            return ProtocolError(f"{label}: the answer is no HTTP ({_complaint(error)})")
         case OSError():
             return ProtocolError(f"{label}: the connection broke ({_reason(error)})")
         case RuntimeError() if http is not None and http.closed:
             return ClientClosedError(f"{label}: the HTTP session was closed")
     return ProtocolError(f"{label}: {type(error).__name__}")
+
+
+_QUOTE = re.compile(r"""[:\n]| b?['"]""")
+
+
+def _complaint(error: aiohttp.ClientResponseError) -> str:
+    """aiohttp's complaint, up to where it quotes what came."""
+    return plain(_QUOTE.split(error.message, maxsplit=1)[0], 80) or "malformed"
 
 
 def _reason(error: OSError) -> str:

@@ -5,19 +5,19 @@ https://www.okx.com/docs-v5/en/#overview-rest-authentication
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
-from functools import cache
-from types import GenericAlias, NoneType
-from typing import Any, get_args
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from .codec import Codec, codec_of
 from .endpoints import Endpoint
 from .errors import (
     APIError,
@@ -31,7 +31,6 @@ from .errors import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from .models import Row
 
 
 def build_target(endpoint: Endpoint, keys: Sequence[str]) -> str:
@@ -56,13 +55,15 @@ class Response:
     """Whether a connection had to be made for it, or may have been."""
 
 
-def parse_response(endpoint: Endpoint, response: Response) -> list[Any]:
+def parse_response(
+    endpoint: Endpoint, response: Response, redact: Callable[[str], str] = str
+) -> list[Any]:
     """The rows of ``data`` as structs of ``endpoint.row``.
 
     Raises the ResponseError that the answer means. The code decides before the HTTP status:
-    https://www.okx.com/docs-v5/en/#error-code
+    https://www.okx.com/docs-v5/en/#error-code. What an error quotes has gone through ``redact``.
     """
-    codec = _codec(endpoint.row)
+    codec = codec_of(endpoint.row)
     if response.status == 200:
         try:
             answer = codec.decode(response.body)
@@ -70,16 +71,27 @@ def parse_response(endpoint: Endpoint, response: Response) -> list[Any]:
             pass  # an error's envelope, or no envelope: looked at below
         else:
             if answer.code == "0":
-                return _rows(endpoint, codec, answer.data)
-    raise _explain(endpoint, response, codec)
+                return _rows(endpoint, codec, answer.data, response.body)
+    raise _explain(endpoint, response, codec, redact)
 
 
-def _rows(endpoint: Endpoint, codec: _Codec, twins: list[Any]) -> list[Any]:
+def _rows(endpoint: Endpoint, codec: Codec, twins: list[Any], body: bytes) -> list[Any]:
     try:
+        # As many names as documented: none stands twice. Else somebody has to look.
+        if body.count(b'":') != 3 + codec.names * len(twins):
+            json.loads(body, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
         return codec.build(twins)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = str(error)
     raise _cant_decode(endpoint, reason)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> None:
+    """Of two amounts under one name, JSON's readers take whichever they like: take neither."""
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{plain(twice, 40)} stands twice in one object")
 
 
 def _cant_decode(endpoint: Endpoint, reason: str) -> DecodeError:
@@ -91,50 +103,75 @@ class _Envelope(msgspec.Struct):
 
     code: str | int
     msg: str | None = ""
+    data: msgspec.Raw = msgspec.Raw()
+
+    def inner(self) -> _Envelope:
+        """What the first item that failed says, where this only says that some did."""
+        with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            for item in _decode_items(self.data) if str(self.code) in ("1", "2") else ():
+                if str(item.sCode) not in ("", "0"):
+                    return _Envelope(item.sCode, item.sMsg or self.msg)
+        return self
+
+
+class _Item(msgspec.Struct):
+    sCode: str | int = ""  # noqa: N815
+    sMsg: str | None = ""  # noqa: N815
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_items = msgspec.json.Decoder(list[_Item]).decode
 
 
-def _explain(endpoint: Endpoint, response: Response, codec: _Codec) -> OKXError:
+def _explain(
+    endpoint: Endpoint, response: Response, codec: Codec, redact: Callable[[str], str]
+) -> OKXError:
     if 300 <= response.status < 400:
-        return _redirected(endpoint, response)
+        return _redirected(endpoint, response, redact)
     try:
         envelope = _decode_envelope(response.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         envelope = None
     if envelope is not None and str(envelope.code) != "0":
-        code = plain(str(envelope.code), 16)
+        envelope = envelope.inner()
+        code = plain(str(envelope.code), 16, redact)
         kind = ERROR_OF_CODE.get(code, APIError)
-        error = kind(code, plain(envelope.msg or ""), response.status, str(endpoint))
-        if isinstance(error, RateLimitError):
-            error.retry_after = parse_retry_after(response.retry_after, response.date)
-        return error
+        if kind is not APIError or response.status != 429:  # else it is the gateway's own JSON
+            error = kind(
+                code, plain(envelope.msg or "", 200, redact), response.status, str(endpoint)
+            )
+            if isinstance(error, RateLimitError):
+                error.retry_after = parse_retry_after(response.retry_after, response.date)
+            return error
     if response.status == 200:
         return _undecodable(endpoint, response, codec)
     return HTTPStatusError(
         f"{endpoint} answered HTTP {response.status} without OKX's envelope: "
-        f"{plain(response.body) or 'empty body'}{_STATUS_ADVICE.get(response.status, '')}",
+        f"{plain(response.body, 200, redact) or 'empty body'}"
+        f"{_STATUS_ADVICE.get(response.status, '')}",
         http_status=response.status,
         endpoint=str(endpoint),
         retry_after=parse_retry_after(response.retry_after, response.date),
     )
 
 
-def _redirected(endpoint: Endpoint, response: Response) -> HTTPStatusError:
+def _redirected(
+    endpoint: Endpoint, response: Response, redact: Callable[[str], str]
+) -> HTTPStatusError:
     try:
         host = urlsplit(response.location or "").hostname
     except ValueError:
         host = None
     return HTTPStatusError(
-        f"{endpoint} was redirected (HTTP {response.status}) to {plain(host or 'nowhere')}; "
-        "signed requests follow no redirect: set base_url to the host that answers",
+        f"{endpoint} was redirected (HTTP {response.status}) to "
+        f"{plain(host or 'nowhere', 200, redact)}; signed requests follow no redirect: set "
+        "base_url to the host that answers",
         http_status=response.status,
         endpoint=str(endpoint),
     )
 
 
-def _undecodable(endpoint: Endpoint, response: Response, codec: _Codec) -> DecodeError:
+def _undecodable(endpoint: Endpoint, response: Response, codec: Codec) -> DecodeError:
     try:
         codec.decode(response.body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -154,11 +191,19 @@ _STATUS_ADVICE = {
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 
 
-def plain(text: str | bytes, limit: int = 200) -> str:
-    """At most ``limit`` printable characters of a foreign text, on one line."""
-    if isinstance(text, bytes):
-        text = text[: limit * 4].decode("ascii", "replace")
-    return _UNPRINTABLE.sub(" ", text[: limit * 4]).strip()[:limit]
+_SIGNATURE = re.compile(r"(?:[A-Za-z0-9+/]|%2[BbFf]){43}(?:=|%3[Dd])")
+
+
+def plain(text: str | bytes, limit: int = 200, redact: Callable[[str], str] = str) -> str:
+    """At most ``limit`` printable characters of a foreign text, on one line, without secrets."""
+    window, seen = 4 * limit + 600, text[: 4 * limit + 601]
+    if isinstance(seen, bytes):
+        seen = seen.decode("ascii", "replace")
+    cut = len(seen) > window
+    seen = redact(_SIGNATURE.sub("***", _UNPRINTABLE.sub(" ", seen[:window])))
+    if cut:  # a secret may have been cut in two, and its first half not recognised
+        seen = seen[: max(0, len(seen) - 600)]
+    return seen.strip()[:limit]
 
 
 def parse_retry_after(text: str | None, date: str | None = None) -> float | None:
@@ -206,118 +251,3 @@ ERROR_OF_CODE: dict[str, type[APIError]] = _table(
         "58215 58218 58221 58222 58301 58302 58353 58358 58373 58381 58401 58402 58404 58406",
     ),
 )
-
-
-# A public struct has amounts; the wire has text. msgspec's own Decimal takes "NaN" and "1_000"
-# and refuses "", so a twin struct of text is decoded (in C) and turned into the public one.
-# Column by column, because then nearly every step is one call into C for all rows.
-
-_DIGITS = "0123456789-,"
-_USUAL, _LONGEST = 25, 100
-
-_Column = Sequence[Any]
-
-
-def _made_of(characters: str, column: _Column) -> bool:
-    joined = ",".join(column)
-    if len(joined) > _USUAL * len(column) and max(map(len, column)) > _LONGEST:
-        return False
-    return not joined.strip(characters)
-
-
-def _amounts(column: _Column) -> _Column:
-    # Of these characters alone, Decimal takes plain finite numbers only; "," it never takes.
-    if not _made_of(_DIGITS + ".", column):
-        raise ValueError("not a finite plain decimal")
-    try:
-        return list(map(Decimal, column))
-    except ArithmeticError:
-        raise ValueError("not a finite plain decimal") from None
-
-
-def _optional_amounts(column: _Column) -> _Column:
-    there = [text for text in column if text]
-    if not there:
-        return [None] * len(column)
-    amounts = _amounts(there)
-    if len(there) == len(column):
-        return amounts
-    each = iter(amounts)
-    return [next(each) if text else None for text in column]
-
-
-def _wholes(column: _Column) -> _Column:
-    texts = list(map(str, column))
-    if not _made_of(_DIGITS, texts):
-        raise ValueError("not a whole number")
-    return list(map(int, texts))
-
-
-_SMALL: dict[Any, int] = {str(number): number for number in range(40)}
-
-
-def _optional_wholes(column: _Column) -> _Column:
-    small = list(map(_SMALL.get, column))
-    if None not in small:
-        return small
-    there = [text for text in column if text is not None and text != ""]
-    each = iter(_wholes(there) if there else ())
-    return [None if text is None or text == "" else next(each) for text in column]
-
-
-_TWINS: dict[Any, tuple[Any, Callable[[_Column], _Column]]] = {
-    Decimal: (str, _amounts),
-    Decimal | None: (str | None, _optional_amounts),
-    int: (str | int, _wholes),
-    int | None: (str | int | None, _optional_wholes),
-}
-
-
-class _Codec:
-    """Decodes an answer into twins, structs of text, and turns them into the public ``row``."""
-
-    def __init__(self, row: type[Row]) -> None:
-        self.row = row
-        self.converters: list[tuple[int, str, Callable[[_Column], _Column]]] = []
-        twin_fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-        for position, field in enumerate(msgspec.structs.fields(row)):
-            kind = field.type
-            if kind in _TWINS:
-                kind, convert = _TWINS[kind]
-                self.converters.append((position, field.encode_name, convert))
-            elif isinstance(kind, type) and issubclass(kind, Row):
-                nested = _codec(kind)
-                kind = nested.twin
-                self.converters.append((position, field.encode_name, nested.build))
-            if NoneType in get_args(kind):
-                twin_fields.append((field.name, kind, None))
-            elif field.required:
-                twin_fields.append((field.name, kind))
-            else:
-                twin_fields.append((field.name, kind, field.default))
-        self.twin: type[Any] = msgspec.defstruct(
-            f"Wire{row.__name__}", twin_fields, rename="camel", kw_only=True, gc=False
-        )
-        answer = msgspec.defstruct(
-            f"Wire{row.__name__}Answer",
-            [("code", str), ("data", GenericAlias(list, (self.twin,)))],
-            gc=False,
-        )
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(answer).decode
-
-    def build(self, twins: _Column) -> list[Any]:
-        """The rows that the twins stand for; ValueError, naming the field, where one doesn't."""
-        if not twins:
-            return []
-        columns: list[_Column] = list(zip(*map(msgspec.structs.astuple, twins), strict=True))
-        for position, name, convert in self.converters:
-            try:
-                columns[position] = convert(columns[position])
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return list(map(self.row, *columns))
-
-
-@cache
-def _codec(row: type[Row]) -> _Codec:
-    return _Codec(row)

@@ -106,7 +106,7 @@ def _doctor(command: Command) -> None:
     doctor.add_argument(
         "--find-host",
         action="store_true",
-        help="if OKX's host doesn't know the key, send it to OKX's other hosts and tell whose it is",
+        help="where the host doesn't know the key, send it to OKX's other hosts to find its own",
     )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
 

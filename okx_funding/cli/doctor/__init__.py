@@ -1,0 +1,87 @@
+"""``okx-funding doctor``: is all well between this machine, its key and OKX?
+
+Every request goes the one road, through a session's lanes and buckets. Each step has a timeout
+of its own and tells what it found as soon as it has found it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator
+
+from okx_funding import configuration
+from okx_funding.arguments import origin_of
+from okx_funding.cli import show
+from okx_funding.cli.outcome import CREDENTIALS, USAGE, Failure
+from okx_funding.client import LIVE
+from okx_funding.credentials import Credentials, resolve
+from okx_funding.errors import InvalidArgumentError
+from okx_funding.session import Session
+
+from .finding import Finding, line_of
+from .key import key
+from .machine import host, limits, proxy, versions
+from .road import Road
+from .way import way
+
+
+def doctor(args: argparse.Namespace) -> None:
+    """Show all findings. Raises Failure, with the first problem's exit code, if there is one."""
+    findings = asyncio.run(_show_all(args))
+    problems = [finding for finding in findings if finding.status == "problem"]
+    if args.json:
+        names = ("name", "status", "text", "advice")
+        show.print_json(
+            {
+                "ok": not problems,
+                "findings": [{name: getattr(it, name) for name in names} for it in findings],
+            }
+        )
+    if problems:
+        word = "problem" if len(problems) == 1 else "problems"
+        where = ", ".join(finding.name for finding in problems)
+        raise Failure(f"{len(problems)} {word}: {where}", problems[0].exit_code)
+
+
+async def _show_all(args: argparse.Namespace) -> list[Finding]:
+    findings: list[Finding] = []
+    console = show.console()
+    async for finding in examine(args):
+        findings.append(finding)
+        if not args.json:
+            console.print(line_of(finding), soft_wrap=True)
+    return findings
+
+
+async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
+    """All findings, the nearest thing first. What can't be looked at any more isn't told."""
+    yield versions()
+    try:
+        settings = configuration.settings(args.profile)
+        origin = origin_of(args.base_url or settings.base_url or LIVE, False)
+    except InvalidArgumentError as error:
+        yield Finding("Settings", "problem", str(error), exit_code=USAGE)
+        return
+    demo = args.demo if args.demo is not None else settings.demo or False
+    yield host(origin)
+    for found in proxy(settings.proxy):
+        yield found
+    credentials: Credentials | None = None
+    missing = ""
+    try:
+        credentials, _ = resolve(None, args.profile)
+    except InvalidArgumentError as error:
+        missing = str(error)
+    async with Session(proxy=settings.proxy) as session:
+        road = Road(session, origin, demo, args.timeout)
+        async for found in way(road, direct=settings.proxy is None):
+            yield found
+            if found.status == "problem" and found.name != "Clock":
+                return
+        if credentials is None:
+            yield Finding("Key", "problem", missing, exit_code=CREDENTIALS)
+        else:
+            async for found in key(road, credentials, ask_others=args.find_host):
+                yield found
+    yield limits()

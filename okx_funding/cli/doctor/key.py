@@ -1,0 +1,118 @@
+"""The key: does OKX know it, whose is it, what may it do, and at which host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from okx_funding import configuration
+from okx_funding.cli.outcome import CREDENTIALS, exit_code
+from okx_funding.credentials import Credentials
+from okx_funding.endpoints import GET_ACCOUNT_CONFIG
+from okx_funding.errors import (
+    APIError,
+    AuthenticationError,
+    OKXError,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from okx_funding.models import AccountConfig
+
+from .finding import Finding
+from .machine import ACCOUNTS
+from .road import Road, way_out
+
+_WRONG_HOST = {"50111", "50119"}
+
+
+async def key(road: Road, credentials: Credentials, *, ask_others: bool) -> AsyncIterator[Finding]:
+    profile = road.profile(credentials)
+    mode = "demo" if road.demo else "live"
+    try:
+        config, _ = await road.ask(GET_ACCOUNT_CONFIG, profile)
+    except OKXError as error:
+        code = error.code if isinstance(error, APIError) else ""
+        advice = way_out(error)
+        if isinstance(error, RateLimitError):
+            advice = "wait a little: another program spends this user's limit"
+        elif code in _WRONG_HOST and road.origin in configuration.SITES.values():
+            advice = await _other_hosts(road, credentials, ask_others=ask_others)
+        wrong = isinstance(error, AuthenticationError | PermissionDeniedError)
+        yield Finding(
+            "Key",
+            "problem",
+            credentials.redact(f"{credentials.masked}, {mode}: {error}"),
+            advice,
+            exit_code=CREDENTIALS if wrong else exit_code(error),
+        )
+        return
+    if config is None:
+        yield Finding("Key", "problem", f"{GET_ACCOUNT_CONFIG} answered no row")
+        return
+    road.session.identify(profile, config.uid)
+    if credentials.user_id not in (None, config.uid):
+        yield Finding(
+            "Key",
+            "warning",
+            f"{credentials.masked}, {mode}, is of User ID {config.uid}, and user_id says "
+            f"{credentials.user_id}",
+            "set user_id (or OKX_USER_ID) right, or leave it out: limits are counted by it",
+        )
+    else:
+        yield Finding("Key", "ok", f"{credentials.masked}, {mode}, of User ID {config.uid}")
+    yield _permissions(config)
+
+
+def _permissions(config: AccountConfig) -> Finding:
+    if config.perm is None:
+        return Finding(
+            "Permissions", "warning", "OKX doesn't tell", "look at OKX's page of the key"
+        )
+    has = {word.strip() for word in config.perm.split(",")} - {""}
+    text = ", ".join(sorted(has)) or "none"
+    text += ", bound to an IP address" if config.ip else ", not bound to an IP address"
+    if "read_only" not in has:
+        return Finding(
+            "Permissions", "problem", text, "give the key Read permission", exit_code=CREDENTIALS
+        )
+    if has == {"read_only"}:
+        return Finding("Permissions", "ok", text)
+    advice = "Read is enough here: make a key that can do no more"
+    if not config.ip:
+        advice += ", or bind this one to your addresses (unbound, OKX drops it after 14 idle days)"
+    return Finding("Permissions", "warning", text, advice)
+
+
+async def _other_hosts(road: Road, credentials: Credentials, *, ask_others: bool) -> str:
+    """Which of OKX's hosts may know the key. It is sent to them only when that was asked for."""
+    others = {site: url for site, url in configuration.SITES.items() if url != road.origin}
+    if ask_others:
+        for url in others.values():
+            if await _knows(road, credentials, url):
+                return f"{url} knows the key: set OKX_API_BASE_URL={url}, or site in the profile"
+        return "none of OKX's hosts knows the key: make a new one, or copy it again, whole"
+    reachable = await asyncio.gather(*(_answers(road, url) for url in others.values()))
+    told = "; ".join(
+        f"for an account of {ACCOUNTS[site]} set OKX_API_BASE_URL={url}"
+        + ("" if answers else " (which doesn't answer from here)")
+        for (site, url), answers in zip(others.items(), reachable, strict=True)
+    )
+    return f"{told}. okx-funding doctor --find-host asks these hosts with your key"
+
+
+async def _answers(road: Road, url: str) -> bool:
+    try:
+        await road.time(url)
+    except OKXError:
+        return False
+    return True
+
+
+async def _knows(road: Road, credentials: Credentials, url: str) -> bool:
+    try:
+        await road.ask(GET_ACCOUNT_CONFIG, road.profile(credentials, url))
+    except APIError as error:
+        return error.code not in _WRONG_HOST
+    except OKXError:
+        return False
+    return True

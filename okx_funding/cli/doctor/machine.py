@@ -1,0 +1,104 @@
+"""What can be told without sending anything: versions, host, proxy, the table of limits."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import ssl
+from collections.abc import Iterator
+from importlib import metadata
+from urllib.parse import urlsplit
+
+from okx_funding import configuration
+from okx_funding.endpoints import ENDPOINTS
+
+from .finding import Finding
+
+NEEDED = {"aiohttp": (3, 14, 3), "aiolimiter": (1, 2, 1), "msgspec": (0, 20), "rich": (13,)}
+"""The least versions, as in pyproject.toml."""
+_WELCOME = ("redis", "prometheus-client", "opentelemetry-api", "uvloop")
+ACCOUNTS = {
+    "global": "www.okx.com",
+    "eea": "my.okx.com (EEA)",
+    "us": "app.okx.com (US and AU)",
+}
+"""Where the accounts of a site log in. https://www.okx.com/docs-v5/en/#overview"""
+_ODD_HOSTS = {
+    "my.okx.com": configuration.SITES["eea"],
+    "app.okx.com": configuration.SITES["us"],
+    "aws.okx.com": configuration.SITES["global"],
+}
+
+
+def versions() -> Finding:
+    from okx_funding import __version__
+
+    there = {name: _version(name) for name in (*NEEDED, *_WELCOME)}
+    text = ", ".join(
+        [
+            f"okx-funding {__version__}",
+            f"Python {platform.python_version()}",
+            *(f"{name} {version}" for name, version in there.items() if version),
+            ssl.OPENSSL_VERSION.partition("  ")[0],
+            platform.system(),
+        ]
+    )
+    old = [name for name, least in NEEDED.items() if _numbers(there[name]) < least]
+    if old:
+        return Finding("Versions", "problem", text, f"pip install --upgrade {' '.join(old)}")
+    return Finding("Versions", "ok", text)
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def host(origin: str) -> Finding:
+    host = urlsplit(origin).hostname or ""
+    for site, url in configuration.SITES.items():
+        if origin == url:
+            return Finding("Host", "ok", f"{origin}, for accounts of {ACCOUNTS[site]}")
+    if host in _ODD_HOSTS:
+        return Finding(
+            "Host", "warning", f"{origin} isn't the API's host", f"use {_ODD_HOSTS[host]}"
+        )
+    if host.endswith(".okx.com"):
+        return Finding("Host", "ok", f"{origin}, one more of OKX's hosts")
+    return Finding(
+        "Host",
+        "ok" if origin.startswith("http://") else "warning",
+        f"{origin}, which isn't OKX's",
+        "" if origin.startswith("http://") else "make sure that you trust it: it sees the key",
+    )
+
+
+def proxy(proxy: str | None) -> Iterator[Finding]:
+    if proxy is not None:
+        yield Finding("Proxy", "ok", f"{proxy.rpartition('@')[2]}")
+        return
+    ignored = [
+        name
+        for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+        if name in os.environ
+    ]
+    if ignored:
+        yield Finding(
+            "Proxy",
+            "warning",
+            f"{', '.join(ignored)} is set and isn't used",
+            "set OKX_PROXY if OKX is reached through a proxy only",
+        )
+
+
+def limits() -> Finding:
+    by_user = [it for it in ENDPOINTS.values() if it.scope == "user" and it.key is not None]
+    text = ", ".join(f"{endpoint.name} {endpoint.limit}" for endpoint in by_user)
+    return Finding("Limits", "ok", f"{text}, for each User ID; all of them: okx-funding limits")

@@ -1,0 +1,126 @@
+"""Who shares a bucket: one for each user, place and rule, in one event loop at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import weakref
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from .buckets import Claim, TokenBucket
+from .credentials import Credentials
+from .endpoints import RateLimit
+from .errors import WrongLoopError
+
+_USERS = 100_000
+_FEW = 256
+
+
+@dataclass(frozen=True, slots=True)
+class BucketKey:
+    """Whose limit, for what, where."""
+
+    origin: str
+    demo: bool
+    user: str
+    rule: str
+
+
+class Registry:
+    """Every bucket of the process: one for each key, in one event loop at a time.
+
+    A bucket stays as long as a client lives with it or its history matters.
+    """
+
+    def __init__(self) -> None:
+        self._buckets: dict[BucketKey, TokenBucket] = {}
+        self._users: OrderedDict[str, str] = OrderedDict()
+        self._sweep_at = _FEW
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+    def user_of(self, credentials: Credentials) -> str | None:
+        """The user id of a key, given now or once before; None when it isn't known."""
+        if credentials.user_id is not None:
+            self.learn(credentials, credentials.user_id)
+        with self._lock:
+            return self._users.get(credentials.mark)
+
+    def learn(self, credentials: Credentials, user: str) -> None:
+        """The key is ``user``'s from now on."""
+        mark = credentials.mark
+        with self._lock:
+            self._users[mark] = user
+            self._users.move_to_end(mark)
+            if len(self._users) > _USERS:
+                self._users.popitem(last=False)
+
+    def buckets_of(self, user: str) -> list[BucketKey]:
+        """The keys of all buckets of ``user``."""
+        with self._lock:
+            return [key for key in self._buckets if key.user == user]
+
+    def bucket(self, key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> TokenBucket:
+        """The bucket of ``key``; WrongLoopError where another loop lives with it."""
+        with self._lock:
+            bucket = self._buckets.get(key)
+            if bucket is None:
+                if len(self._buckets) >= self._sweep_at:
+                    self._sweep()
+                bucket = TokenBucket(claim)
+                if claim.silent_start:
+                    bucket.start_silent(loop.time())
+            elif not self._belongs(bucket, key, loop):
+                bucket = bucket.carried_over(loop.time())
+            bucket.loop = weakref.ref(loop)
+            self._buckets[key] = bucket
+            return bucket
+
+    def _belongs(
+        self, bucket: TokenBucket, key: BucketKey, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        owner = bucket.loop() if bucket.loop is not None else None
+        if owner is loop:
+            return True
+        if owner is not None and not owner.is_closed() and bucket.claims:
+            raise WrongLoopError(
+                f"another event loop, of this process or of the one it was forked from, already "
+                f"spends the limit of {key.user} for {key.rule}: two loops can't keep one limit. "
+                "Use one loop for all clients of a user (asyncio.run_coroutine_threadsafe reaches "
+                "it from other threads), and close clients before forking"
+            )
+        return False
+
+    def rename(
+        self, old: BucketKey, new: BucketKey, loop: asyncio.AbstractEventLoop
+    ) -> TokenBucket:
+        """What was counted under ``old`` counts under ``new`` from now on.
+
+        Gives the bucket that stood under ``old``; its heir stands under ``new``.
+        """
+        bucket = self.bucket(old, Claim(RateLimit(1)), loop)
+        heir = self.bucket(new, Claim(bucket.limit), loop) if new in self._buckets else None
+        with self._lock:
+            del self._buckets[old]
+            if heir is None:
+                self._buckets[new] = bucket
+        if heir is not None:
+            heir.absorb(bucket, loop.time())
+        return bucket
+
+    def _sweep(self) -> None:
+        for key, bucket in list(self._buckets.items()):
+            loop = bucket.loop() if bucket.loop is not None else None
+            if loop is None or loop.is_closed():
+                over = bucket.abandoned()
+            else:
+                over = bucket.over(loop.time())
+            if over:
+                del self._buckets[key]
+        self._sweep_at = max(_FEW, 2 * len(self._buckets))
+
+
+REGISTRY = Registry()

@@ -1,0 +1,215 @@
+"""A slot, the right to one request; what round trips and refusals teach the bucket it is of."""
+
+from __future__ import annotations
+
+import math
+
+from aiolimiter import AsyncLimiter
+
+from .endpoints import RateLimit
+
+GUARD = 0.002
+"""Seconds added to a window, for clocks that count whole milliseconds."""
+WITHDRAW = 15.0
+"""Seconds that a refused slot stays out at first; 0 turns it off."""
+LONGEST_WITHDRAWAL = 4
+"""How many times longer it stays out at last, when its return brings refusals."""
+LONGEST_FREEZE = 8
+"""Windows that a bucket waits at last, when nothing but refusals comes."""
+RETRY_AFTER_CAP = 60.0
+"""Seconds of a Retry-After that a bucket heeds."""
+
+
+class RoundTrips:
+    """The shortest round trips of late, and how much of them a slot may be credited."""
+
+    EPOCH = 128
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.count = 0
+        self.mean = 0.0
+        """Seconds that a round trip takes of late."""
+        self.shortest = 0.0
+        self.credit = 0.0
+        """Seconds before its answer by which a request had surely arrived, and the next
+        surely takes to get there."""
+        self._now: list[float] = []
+        self._before: list[float] = []
+        self._left = self.EPOCH
+
+    def add_cold(self, seconds: float) -> None:
+        """One that began with making a connection, and so tells little of the way."""
+        if not self.count:
+            self.mean = seconds
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.count += 1
+        self.mean += (seconds - self.mean) * max(1 / 32, 1 / self.count)
+        self._left -= 1
+        four = self._now
+        if len(four) < 4 or seconds < four[3]:
+            four.append(seconds)
+            four.sort()
+            del four[4:]
+            self._reckon()
+        if not self._left:
+            self._left = self.EPOCH
+            self._before, self._now = self._now, []
+            self._reckon()
+        elif self.count == self.wanted:
+            self._reckon()
+
+    def _reckon(self) -> None:
+        four = sorted(self._now + self._before)[:4]
+        if self.count < self.wanted or len(four) < 4:
+            return
+        # Few samples of a jittery route lie above its true minimum, by about as much as the
+        # smallest of them lie apart.
+        self.shortest = max(0.0, 2 * four[0] - four[3])
+        self.credit = self.shortest / 2 + min(self.shortest / 8, 0.005)
+
+
+class Freezer:
+    """How long refusals for the limit keep a bucket still, and a slot out of it."""
+
+    def __init__(self) -> None:
+        self.bench = 0.0
+        """Seconds for which a refused slot stays out; doubled while refusals go on."""
+        self._bench_ends = -math.inf
+        self._frozen_at = -math.inf
+        self._strikes = 0
+
+    def refused(
+        self,
+        sent_at: float,
+        now: float,
+        limit: RateLimit,
+        withdraw: float,
+        retry_after: float | None,
+    ) -> float:
+        """A request was refused. Gives the seconds for which nobody may send.
+
+        Requests that were on their way already are part of the same trouble, no new one.
+        """
+        pause = limit.period
+        if sent_at >= self._frozen_at:
+            self._strikes += 1
+            pause *= min(2.0 ** (self._strikes - 1), LONGEST_FREEZE)
+            again = now < self._bench_ends + self.bench
+            longest = withdraw * LONGEST_WITHDRAWAL
+            self.bench = min(2 * self.bench, longest) if again else withdraw
+        self._frozen_at = now
+        if retry_after is not None:
+            pause = max(pause, min(retry_after, RETRY_AFTER_CAP))
+        return pause + GUARD
+
+    def withdraw(self, now: float) -> float:
+        """Until when the slot that was refused now stays out."""
+        self._bench_ends = now + self.bench
+        return self._bench_ends
+
+    def succeeded(self, sent_at: float) -> None:
+        """A request sent at ``sent_at`` wasn't refused."""
+        if sent_at >= self._frozen_at:
+            self._strikes = 0
+
+    def recent(self, now: float) -> bool:
+        """Whether refusals of late say that somebody else spends this limit."""
+        return now < max(self._bench_ends, self._frozen_at + 60.0)
+
+    def include(self, other: Freezer, shift: float = 0.0) -> None:
+        """What ``other`` was told, by a clock ``shift`` seconds behind, goes for this one too."""
+        self.bench = max(self.bench, other.bench)
+        self._bench_ends = max(self._bench_ends, other._bench_ends + shift)
+        self._frozen_at = max(self._frozen_at, other._frozen_at + shift)
+        self._strikes = max(self._strikes, other._strikes)
+
+
+class Slot:
+    """The right to one request. It belongs to the request until its answer has been read."""
+
+    __slots__ = (
+        "_cell",
+        "benched_until",
+        "callers",
+        "credit",
+        "free_at",
+        "keys",
+        "seen_by",
+        "sent_at",
+    )
+
+    def __init__(self, seen_by: float = -math.inf) -> None:
+        self._cell: AsyncLimiter | None = None
+        self.sent_at = -math.inf
+        self.seen_by = seen_by
+        """The latest moment at which the exchange can have seen its last request."""
+        self.credit = 0.0
+        """Seconds before ``seen_by`` at which it surely had, as round trips of late say."""
+        self.benched_until = -math.inf
+        self.free_at = -math.inf
+        self.keys = self.callers = 0
+        """What its request carries."""
+
+    def take(self, window: float, now: float) -> bool:
+        """Take it for a request that leaves now, if its cell has cooled down."""
+        cell = self._cell
+        if cell is None:
+            cell = self._cell = AsyncLimiter(1, window)
+        elif not cell.has_capacity():
+            return False
+        pour(cell, 1.0)
+        self.sent_at = now
+        self.keys = self.callers = 0
+        return True
+
+    def cool(self, seen_by: float, credit: float, window: float, now: float) -> None:
+        """Its request was seen by ``seen_by``: free a window and the guard later."""
+        self.seen_by = seen_by
+        self.credit = min(credit, seen_by - self.sent_at)
+        self._set_free(window)
+        cell = self._cell
+        if cell is not None and cell.time_period == window:
+            level = max(0.0, 1 - (now - self.sent_at) / window)
+            pour(cell, min(1.0, (seen_by - self.credit - now) / window + 1) - level)
+        else:  # the window changed while the request was on its way
+            self._cell = None
+
+    def tighten(self, credit: float, window: float) -> None:
+        """No more than ``credit`` can be trusted now."""
+        if credit < self.credit:
+            self.credit = credit
+            self._set_free(window)
+
+    def rebase(self, window: float, not_before: float = -math.inf, shift: float = 0.0) -> None:
+        """The window, or the clock, is another now: what was seen stays seen.
+
+        It stands for whatever was seen until ``not_before``, too.
+        """
+        self._cell = None
+        self.seen_by += shift
+        self.benched_until += shift
+        if self.seen_by - self.credit < not_before:
+            self.seen_by, self.credit = not_before, 0.0
+        self._set_free(window)
+
+    def _set_free(self, window: float) -> None:
+        self.free_at = max(self.seen_by - self.credit + window + GUARD, self.benched_until)
+
+
+def pour(cell: AsyncLimiter, amount: float) -> None:
+    """Acquire at once what is known to fit; `AsyncLimiter.acquire` then never suspends."""
+    error = 1e-9
+    while amount > 0 and not cell.has_capacity(amount):
+        amount -= error  # rounded too high
+        error *= 2
+    if amount > 0:
+        pouring = cell.acquire(amount)
+        try:
+            pouring.send(None)
+        except StopIteration:
+            return
+        pouring.close()
+        raise AssertionError("a cell with capacity made its caller wait")

@@ -4,37 +4,41 @@ async with FundingClient(Credentials("key", "secret", "passphrase")) as client:
     assets = await client.get_non_tradable_assets(ccy=["CELT", "MEME"])
 """
 
-from .client import FundingClient
-from .credentials import Credentials
-from .endpoints import RateLimit
-from .errors import (
-    APIError,
-    AuthenticationError,
-    BucketsUnreachableError,
-    ClientClosedError,
-    ClockSkewError,
-    ConnectError,
-    DeadlineExceededError,
-    DecodeError,
-    HTTPStatusError,
-    InvalidArgumentError,
-    InvalidParameterError,
-    OKXError,
-    OutcomeUnknownError,
-    PermissionDeniedError,
-    ProtocolError,
-    QueueFullError,
-    RateLimitError,
-    RequestTimeoutError,
-    ResponseError,
-    ResponseTooLargeError,
-    ServiceUnavailableError,
-    TransportError,
-    WrongLoopError,
-)
-from .events import BucketStatistics, Observer, Statistics
-from .models import AssetValuation, NonTradableAsset, ValuationDetails
-from .session import Session
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import FundingClient
+    from .credentials import Credentials
+    from .endpoints import RateLimit
+    from .errors import (
+        APIError,
+        AuthenticationError,
+        BucketsUnreachableError,
+        ClientClosedError,
+        ClockSkewError,
+        ConnectError,
+        DeadlineExceededError,
+        DecodeError,
+        HTTPStatusError,
+        InvalidArgumentError,
+        InvalidParameterError,
+        OKXError,
+        OutcomeUnknownError,
+        PermissionDeniedError,
+        ProtocolError,
+        QueueFullError,
+        RateLimitError,
+        RequestTimeoutError,
+        ResponseError,
+        ResponseTooLargeError,
+        ServiceUnavailableError,
+        TransportError,
+        WrongLoopError,
+    )
+    from .events import BucketStatistics, Observer, Statistics
+    from .models import AssetValuation, NonTradableAsset, ValuationDetails
+    from .session import Session
 
 __version__ = "0.1.0"
 
@@ -73,3 +77,29 @@ __all__ = [
     "ValuationDetails",
     "WrongLoopError",
 ]
+
+_HOMES = (
+    "errors",
+    "endpoints",
+    "models",
+    "events",
+    "credentials",
+    "session",
+    "client",
+)
+"""Where the names live, the lightest first. They are loaded when they are asked for: the command
+line's help, the pytest plugin and the simulated exchange do without aiohttp."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return importlib.import_module(f".{name}", __name__)
+        if name in __all__:
+            for home in _HOMES:
+                if hasattr(module := importlib.import_module(f".{home}", __name__), name):
+                    return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -17,6 +17,8 @@ _ALL: tuple[Key, ...] = (None,)
 _MANY = 4096
 _single: dict[str, tuple[Key, ...]] = {}
 """The keys of calls for one currency: made and checked once, shared by all callers."""
+_known: set[str] = set()
+"""Currencies in capitals that were checked."""
 
 
 def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
@@ -30,6 +32,8 @@ def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
             if len(_single) < _MANY:
                 _single[ccy] = keys
         return keys
+    if type(ccy) is list and 0 < len(ccy) == len(_checked_before(ccy)):
+        return tuple(ccy)
     if isinstance(ccy, bytes | Mapping) or not isinstance(ccy, Iterable):
         raise InvalidArgumentError(
             f"ccy must be a str, an iterable of str, or None, not {type(ccy).__name__}"
@@ -42,7 +46,17 @@ def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
         for each in given:
             first.setdefault(each.upper(), each)
         return tuple(first.values())
+    if len(_known) < _MANY:
+        _known.update(each for each in given if each == each.upper())
     return given
+
+
+def _checked_before(given: list[str]) -> set[str]:
+    """Those that were checked before, each once; none of them where one can't be looked up."""
+    try:
+        return _known.intersection(given)
+    except TypeError:
+        return set()
 
 
 def _currency(ccy: object, index: str) -> str:

@@ -8,16 +8,22 @@ question, unless the caller says how old it may be.
 A caller places at most one request's worth of keys a turn; the rest of its keys is placed
 behind everybody who came meanwhile. A step of priority weighs as much as having come ``AGING``
 seconds earlier, so nobody starves.
+
+When OKX refuses a batch for a parameter, its keys stand trial: an `Inquest` decides which of them
+are asked next, ahead of the queue. A key stands one trial at a time, and until its verdict is
+known nobody asks for it elsewhere: a newcomer joins it, or waits for the verdict of the part that
+is on the wire.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-from .callers import Batch, Key, Question, Several, Ticket
+from .callers import Batch, Key, Question, Several, Ticket, Trial
 from .errors import InvalidParameterError
 
 AGING = 10.0
@@ -25,7 +31,7 @@ AGING = 10.0
 MEMORY = 4096
 """Keys whose last answers are kept for callers who accept an old one."""
 SUSPICION = 300.0
-"""Seconds for which a key that OKX refused is asked alone."""
+"""Seconds for which a key that OKX refused is asked alone, or all keys aren't asked at once."""
 SUSPECTS = 1024
 """Keys that are under suspicion at most."""
 SLICE = 500
@@ -37,7 +43,7 @@ class Batcher:
 
     def __init__(self, max_keys: int, promote_above: int | None = None) -> None:
         self.max_keys = max_keys
-        self.promote_above = promote_above
+        self.promote_above = promote_above if max_keys > 1 else None
         """Full batches waiting above which everything is asked for at once; None: never."""
         self.callers = 0
         """Callers that aren't answered yet, those on the wire included."""
@@ -45,20 +51,28 @@ class Batcher:
         """Keys that are placed in the queue."""
         self._waiting: dict[Key, Question] = {}
         self._queues: dict[tuple[int, bool], OrderedDict[Key, Question]] = {}
-        self._parts: deque[Batch] = deque()
+        self._trials: deque[Trial] = deque()
+        self._accused: dict[Key, Question] = {}
+        self._out: dict[Batch, None] = {}
         self._flying: dict[Key, tuple[float, Question]] = {}
         self._memory: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
         self._suspects: OrderedDict[Key, float] = OrderedDict()
+        self._demoted_until = -math.inf
         self._serial = 0
         self._batches = 0
 
     def __repr__(self) -> str:
         return f"<Batcher: {self.callers} callers, {self.placed} keys placed>"
 
-    @property
-    def ready(self) -> bool:
+    def ready(self, now: float) -> bool:
         """Whether there is something to send."""
-        return bool(self.placed or self._parts)
+        while self._trials and not self._part(self._trials[0], now):
+            self._trials.popleft()
+        return bool(self.placed or self._trials)
+
+    def requests(self, now: float) -> int:
+        """How many requests those who are placed will need."""
+        return 1 if self._too_many(now) else math.ceil(self.placed / self.max_keys)
 
     # -- coming and leaving ----------------------------------------------------------------
 
@@ -77,7 +91,10 @@ class Batcher:
         for key in keys:
             question = waiting.get(key)
             if question is None:
-                question = waiting[key] = Question(key)
+                question = waiting[key] = Question(key, now)
+                if key in self._accused:
+                    question.held = True
+                    self._rank(question, priority, now)
             if question.queue is None and not question.held:
                 if long is None:
                     self._place(question, priority, now)
@@ -87,29 +104,29 @@ class Batcher:
                     long.later.append(question)
             elif priority > question.priority:
                 self._overtake(question, priority, now)
-            question.askers[ticket] = question.attempts
+            question.askers[ticket] = question.past
+
+    def knows(self, keys: Sequence[Key], since: float) -> bool:
+        """Whether all of them were answered or asked since then: nobody waits for a slot."""
+        return all(
+            any(asked is not None and asked[0] >= since for asked in (answered, flying))
+            for answered, flying in ((self._memory.get(key), self._flying.get(key)) for key in keys)
+        )
 
     def _recall(self, ticket: Ticket, since: float) -> list[Key]:
         """Answer from memory or join what is on the wire; gives the keys that remain."""
         remaining: list[Key] = []
         for key in ticket.keys:
-            asked_at, rows = self._memory.get(key, (-math.inf, []))
-            sent_at, question = self._flying.get(key, (-math.inf, None))
-            if asked_at >= since:
-                self._answer(ticket, key, rows)
-            elif question is not None and sent_at >= since:
-                question.askers[ticket] = question.attempts
+            remembered, flying = self._memory.get(key), self._flying.get(key)
+            if remembered is not None and remembered[0] >= since:
+                if ticket.several is not None:
+                    ticket.several.recalled += 1
+                self._answer(ticket, key, remembered[1])
+            elif flying is not None and flying[0] >= since:
+                flying[1].askers[ticket] = flying[1].past
             else:
                 remaining.append(key)
         return remaining
-
-    def knows(self, keys: Sequence[Key], since: float) -> bool:
-        """Whether all of them were answered or asked since then: nobody waits for a slot."""
-        never = (-math.inf, None)
-        return all(
-            self._memory.get(key, never)[0] >= since or self._flying.get(key, never)[0] >= since
-            for key in keys
-        )
 
     def leave(self, ticket: Ticket) -> None:
         """The caller left: what nobody else wants needn't be sent."""
@@ -120,33 +137,49 @@ class Batcher:
                 continue
             if question.owner is ticket:
                 question.owner = None
-            if not question.askers and not question.held:
+            if not question.askers and self._accused.get(key) is not question:
                 self._unplace(question)
                 del self._waiting[key]
 
     def asked(self, ticket: Ticket) -> bool:
         """Whether a request for any of the ticket's keys has left."""
+        several = ticket.several
+        if several is not None and len(several.answers) > several.recalled:
+            return True
         for key in ticket.keys:
             question = self._waiting.get(key)
-            if question is None or ticket not in question.askers:
-                return True
+            if question is not None and ticket in question.askers:
+                if question.past.requests > question.askers[ticket].requests:
+                    return True
+                continue
+            for batch in self._out:
+                question = batch.questions.get(key)
+                if question is None or ticket not in question.askers:
+                    continue
+                if not batch.resting or question.past.requests > question.askers[ticket].requests:
+                    return True
         return False
 
     def waiters(self) -> set[Ticket]:
         """Everybody who waits for something that isn't on the wire."""
         return {ticket for question in self._waiting.values() for ticket in question.askers}
 
-    def flyers(self) -> set[Ticket]:
-        """Everybody who waits for something that is on the wire."""
-        return {ticket for _, question in self._flying.values() for ticket in question.askers}
+    def everybody(self) -> set[Ticket]:
+        """Everybody who isn't answered yet."""
+        everybody = self.waiters()
+        for batch in self._out:
+            everybody.update(ticket for ticket, _ in batch.tickets())
+        return everybody
 
     # -- the queue -------------------------------------------------------------------------
 
-    def _place(self, question: Question, priority: int, now: float) -> None:
+    def _rank(self, question: Question, priority: int, now: float) -> None:
         self._serial += 1
         question.priority = priority
-        question.since = now
         question.rank = (now - priority * AGING, self._serial)
+
+    def _place(self, question: Question, priority: int, now: float) -> None:
+        self._rank(question, priority, now)
         queue = self._queue(question, now)
         queue[question.key] = question
         question.queue = queue
@@ -172,7 +205,11 @@ class Batcher:
             self.placed -= 1
 
     def _overtake(self, question: Question, priority: int, now: float) -> None:
-        if question.queue is not None and now - priority * AGING < question.rank[0]:
+        if now - priority * AGING >= question.rank[0]:
+            return
+        if question.held:
+            self._rank(question, priority, now)
+        else:
             self._unplace(question)
             self._place(question, priority, now)
 
@@ -189,13 +226,15 @@ class Batcher:
 
     def rank(self) -> tuple[float, int]:
         """Of the question that is next; the smaller, the earlier."""
-        if self._parts:
-            return min(question.rank for question in self._parts[0].questions)
+        if self._trials:
+            return self._trials[0].rank
         head = self._head()
         return head.rank if head is not None else (math.inf, 0)
 
     def ahead_of(self, keys: Sequence[Key], priority: int, now: float) -> int:
         """How many placed keys are asked before the last of the first turn of ``keys``."""
+        if self._too_many(now):
+            return 0
         last = (-math.inf, 0)
         for key in keys[: self.max_keys]:
             question = self._waiting.get(key)
@@ -222,14 +261,31 @@ class Batcher:
 
     def take(self, now: float) -> Batch | None:
         """What the request that leaves now asks for; None when nobody waits."""
-        batch = self._take_part() or self._take_everything() or self._take_some(now)
+        batch = self._take_part(now) or self._take_everything(now) or self._take_some(now)
         if batch is not None:
             self._batches += 1
             batch.number = self._batches
             batch.sent_at = now
-            for question in batch.questions:
-                self._flying[question.key] = (now, question)
+            self._out[batch] = None
+            for key, question in batch.questions.items():
+                self._flying[key] = (now, question)
         return batch
+
+    def trim(self, batch: Batch, now: float) -> bool:
+        """What nobody wants any more leaves the batch before it is sent; False if that is all."""
+        unwanted = [key for key, question in batch.questions.items() if not question.wanted()]
+        if not unwanted:
+            return True
+        gone = Batch([batch.questions.pop(key) for key in unwanted])
+        self.landed(gone)
+        if batch.trial is not None:
+            self._drop(batch.trial, gone.keys, now)
+        if batch.questions:
+            return True
+        self.over(batch)
+        if batch.trial is not None:
+            self._trials.appendleft(batch.trial)
+        return False
 
     def _take_some(self, now: float) -> Batch | None:
         questions: list[Question] = []
@@ -240,70 +296,92 @@ class Batcher:
             self._unplace(question)
             del self._waiting[question.key]
             questions.append(question)
-            if question.owner is not None:
-                self._turn_over(question.owner, now)
-                question.owner = None
+            self._turn_over(question, now)
             if question.alone:
                 break
         return Batch(questions) if questions else None
 
-    def _turn_over(self, ticket: Ticket, now: float) -> None:
-        """One key of the caller's turn left; after the last one its next turn is placed."""
+    def _turn_over(self, question: Question, now: float) -> None:
+        """One key of its caller's turn left; after the last one the next turn is placed."""
+        ticket, question.owner = question.owner, None
+        if ticket is None:
+            return
         long = ticket.several
         assert long is not None
         long.placed -= 1
         if long.placed:
             return
         while long.later and long.placed < self.max_keys:
-            question = long.later.popleft()
-            if (
-                question.queue is None
-                and not question.held
-                and self._waiting.get(question.key) is question
-            ):
-                self._place_turn(question, ticket, long, now)
+            later = long.later.popleft()
+            if later.queue is None and not later.held and self._waiting.get(later.key) is later:
+                self._place_turn(later, ticket, long, now)
 
-    def _take_everything(self) -> Batch | None:
-        if self.promote_above is None or self.placed <= self.promote_above * self.max_keys:
+    def _take_everything(self, now: float) -> Batch | None:
+        if not self._too_many(now):
             return None
         questions = [
             question
             for question in self._waiting.values()
-            if not question.held and (question.key is None or not question.alone)
+            if not question.held
+            and (question.key is None or not self._must_be_alone(question.key, now))
         ]
         for question in questions:
+            if question.queue is None:  # a later turn's
+                self._rank(question, 0, now)
             self._unplace(question)
-            question.owner = None
             del self._waiting[question.key]
-        return Batch(questions, everything=True)
+        for question in questions:
+            self._turn_over(question, now)
+        return Batch(questions, everything=True) if questions else None
+
+    def _too_many(self, now: float) -> bool:
+        """Whether so many keys wait that all there are had better be asked for at once."""
+        if self.promote_above is None or now < self._demoted_until:
+            return False
+        enough = self.promote_above * self.max_keys
+        if len(self._waiting) <= enough:
+            return False
+        alone = sum(len(queue) for (_, alone), queue in self._queues.items() if alone)
+        return len(self._waiting) - len(self._accused) - alone > enough
+
+    def demote(self, now: float) -> None:
+        """OKX didn't answer for everything at once: batches are asked for a while."""
+        self._demoted_until = now + SUSPICION
 
     def put_back(self, batch: Batch, now: float) -> bool:
         """The batch goes back to the head, with whoever still waits; False when nobody does."""
-        self.landed(batch)
-        if batch.inquest is not None:
-            self.put_part(batch)
+        self.over(batch)
+        batch.resting = False
+        questions = batch.questions.values()
+        if batch.trial is not None:
+            self._hold(questions, now)
+            self._trials.appendleft(batch.trial)
             return True
         back = False
-        for question in batch.questions:
-            for ticket in [ticket for ticket in question.askers if ticket.done()]:
-                del question.askers[ticket]
-            self._join_newcomers(question)
-            if question.askers:
-                self._waiting[question.key] = question
+        for question in sorted(questions, key=lambda each: each.rank, reverse=True):
+            question.forget_leavers()
+            if not question.askers:
+                continue
+            back = True
+            newer = self._waiting.get(question.key)
+            if newer is not None and newer.held:
+                newer.welcome(question)
+                continue
+            self._replace(newer, question, now)
+            if question.key in self._accused:
+                question.held = True
+            else:
                 self._place_by_rank(question, now)
-                back = True
         return back
 
-    def _join_newcomers(self, question: Question) -> None:
+    def _replace(self, newer: Question | None, question: Question, now: float) -> None:
         """Whoever asked for the same key meanwhile gets the same answer, a newer one."""
-        newer = self._waiting.pop(question.key, None)
+        self._waiting[question.key] = question
         if newer is None or newer is question:
             return
         self._unplace(newer)
-        for ticket, attempts in newer.askers.items():
-            question.askers[ticket] = question.attempts - newer.attempts + attempts
-        question.rank = min(question.rank, newer.rank)
-        question.owner = newer.owner
+        question.welcome(newer)
+        self._turn_over(newer, now)
 
     def _place_by_rank(self, question: Question, now: float) -> None:
         queue = self._queue(question, now)
@@ -320,46 +398,123 @@ class Batcher:
         self.placed += 1
 
     def landed(self, batch: Batch) -> None:
-        """The batch isn't on the wire any more."""
-        for question in batch.questions:
-            flying = self._flying.get(question.key)
+        """The batch isn't on the wire any more: it can't be joined."""
+        for key, question in batch.questions.items():
+            flying = self._flying.get(key)
             if flying is not None and flying[1] is question:
-                del self._flying[question.key]
+                del self._flying[key]
 
-    # -- the parts of a refused batch ------------------------------------------------------
+    def over(self, batch: Batch) -> None:
+        """Nobody waits for the batch any more, or not for this one."""
+        self.landed(batch)
+        self._out.pop(batch, None)
 
-    def hold(self, questions: list[Question]) -> None:
-        """An inquest decides when they are asked: they may be joined, but aren't placed."""
-        for question in questions:
-            question.held = True
-            self._join_newcomers(question)
-            self._waiting[question.key] = question
+    # -- the trial of a refused batch ------------------------------------------------------
 
-    def release(self, questions: list[Question]) -> None:
-        """The inquest has nothing to ask about them any more."""
-        for question in questions:
-            if self._waiting.get(question.key) is question:
-                del self._waiting[question.key]
+    def accuse(self, batch: Batch, error: InvalidParameterError, now: float) -> bool:
+        """OKX refused the whole batch, so its keys stand trial.
 
-    def put_part(self, batch: Batch) -> None:
-        """A part of an inquest goes to the head of the queue."""
-        self.hold(batch.questions)
-        self._parts.append(batch)
+        False where some of them stand another trial already: that may explain the refusal, so
+        the others should be asked once more without them.
+        """
+        if not self._accused.keys().isdisjoint(batch.questions):
+            return False
+        self.over(batch)
+        trial = Trial(batch, error)
+        self._accused.update(trial.questions)
+        self._hold(trial.questions.values(), now)
+        self._trials.append(trial)
+        return True
 
-    def _take_part(self) -> Batch | None:
-        if not self._parts:
+    def part_passed(self, batch: Batch, now: float) -> None:
+        """OKX answered for all keys of a part."""
+        assert batch.trial is not None
+        batch.trial.inquest.passed(batch.keys)
+        self._acquit(batch.trial, batch.keys, now)
+        self._trials.appendleft(batch.trial)
+
+    def part_refused(
+        self, batch: Batch, error: InvalidParameterError, now: float
+    ) -> Iterator[None]:
+        """OKX refused a part; who stood alone is the culprit. Gives the errors to hand out."""
+        trial = batch.trial
+        assert trial is not None
+        self._trials.appendleft(trial)
+        errors: Iterator[None] = iter(())
+        if trial.inquest.refused(batch.keys, error.msg) is None:
+            self.over(batch)
+            self._hold(batch.questions.values(), now)
+        else:
+            errors = self.blame(batch, error, now)
+            self._acquit(trial, batch.keys, now)
+        if trial.inquest.hopeless:
+            rest = Batch(self._drop(trial, trial.inquest.left, now))
+            self._out[rest] = None
+            errors = chain(errors, self._refuse_all(rest, trial.error, None))
+        return errors
+
+    def part_failed(self, batch: Batch, now: float) -> None:
+        """All who waited for a part got an error: its keys aren't asked for any more."""
+        assert batch.trial is not None
+        self._drop(batch.trial, batch.keys, now)
+        self._trials.appendleft(batch.trial)
+
+    def _take_part(self, now: float) -> Batch | None:
+        if self._trials:
+            self.ready(now)
+        if not self._trials:
             return None
-        batch = self._parts.popleft()
-        self.release(batch.questions)
+        trial = self._trials.popleft()
+        batch = Batch(self._part(trial, now), trial)
+        for key in batch.questions:
+            del self._waiting[key]
         return batch
 
-    def drop_unwanted_part(self) -> Batch | None:
-        """A part that nobody waits for any more, if there is one."""
-        for batch in self._parts:
-            if not batch.wanted():
-                self._parts.remove(batch)
-                return batch
-        return None
+    def _part(self, trial: Trial, now: float) -> list[Question]:
+        """What a trial wants asked next; empty when it is over."""
+        unwanted = [key for key in trial.inquest.left if not trial.questions[key].wanted()]
+        if unwanted:
+            self._drop(trial, unwanted, now)
+        return [trial.questions[key] for key in trial.inquest.part()]
+
+    def _drop(self, trial: Trial, keys: Sequence[str], now: float) -> list[Question]:
+        """No verdict: nobody waits for them any more."""
+        trial.inquest.forget(keys)
+        return self._acquit(trial, keys, now)
+
+    def _acquit(self, trial: Trial, keys: Iterable[str], now: float) -> list[Question]:
+        """They don't stand trial any more; whoever waited for that is placed."""
+        questions = [trial.questions[key] for key in keys]
+        for question in questions:
+            self._accused.pop(question.key, None)
+            waiting = self._waiting.get(question.key)
+            if waiting is question:
+                del self._waiting[question.key]
+            elif waiting is not None:
+                waiting.held = False
+                self._place_by_rank(waiting, now)
+        return questions
+
+    def _hold(self, questions: Iterable[Question], now: float) -> None:
+        """Their trial decides when they are asked: they may be joined, but aren't placed."""
+        for question in questions:
+            question.held = True
+            question.forget_leavers()
+            self._replace(self._waiting.get(question.key), question, now)
+
+    def blame(self, batch: Batch, error: InvalidParameterError, now: float) -> Iterator[None]:
+        """OKX refuses this one key: it is a suspect now. Gives the errors to hand out."""
+        (key,) = batch.questions
+        if key is not None:
+            self._suspects[key] = now + SUSPICION
+            self._suspects.move_to_end(key)
+            if len(self._suspects) > SUSPECTS:
+                self._suspects.popitem(last=False)
+            newer = self._waiting.get(key)
+            if newer is not None and newer.queue is not None and not newer.alone:
+                self._unplace(newer)
+                self._place_by_rank(newer, now)
+        return self._refuse_all(batch, error, key)
 
     # -- answering -------------------------------------------------------------------------
 
@@ -367,21 +522,30 @@ class Batcher:
         """Give each caller its rows; yields now and then, so that the loop can do other work."""
         self.landed(batch)
         steps = 0
-        for question in batch.questions:
-            rows = rows_of(question.key)
-            self._remember(question.key, batch.sent_at, rows)
+        for key, question in batch.questions.items():
+            rows = rows_of(key)
+            self._remember(key, batch.sent_at, rows)
             for ticket in question.askers:
                 if not ticket.done():
-                    self._answer(ticket, question.key, rows)
+                    several = ticket.several
+                    if several is None:
+                        self._finish(ticket, rows.copy())
+                    else:
+                        several.answers[key] = rows
+                        several.left -= 1
+                        if not several.left:
+                            self._finish_several(ticket, several)
                 steps += 1
                 if steps % SLICE == 0:
                     yield
+        self.over(batch)
 
     def _remember(self, key: Key, asked_at: float, rows: list[Any]) -> None:
         memory = self._memory
         if self._suspects:
             self._suspects.pop(key, None)
-        if asked_at < memory.get(key, (-math.inf, rows))[0]:
+        remembered = memory.get(key)
+        if remembered is not None and asked_at < remembered[0]:
             return
         memory[key] = (asked_at, rows)
         memory.move_to_end(key)
@@ -394,32 +558,18 @@ class Batcher:
         else:
             self._answer_one(ticket, ticket.several, key, rows)
 
-    def blame(self, question: Question, error: InvalidParameterError, now: float) -> None:
-        """OKX refuses this key: its askers get that, beside the rows of their other keys."""
-        if question.key is not None:
-            self._suspects[question.key] = now + SUSPICION
-            self._suspects.move_to_end(question.key)
-            if len(self._suspects) > SUSPECTS:
-                self._suspects.popitem(last=False)
-        for ticket in question.askers:
-            if ticket.done():
-                continue
-            if ticket.several is None:
-                self._finish_with_error(ticket, error, {question.key: None})
-            else:
-                ticket.several.error = error
-                self._answer_one(ticket, ticket.several, question.key, None)
-
     def _answer_one(
         self, ticket: Ticket, several: Several, key: Key, rows: list[Any] | None
     ) -> None:
-        answers = several.answers
-        answers[key] = rows
+        several.answers[key] = rows
         several.left -= 1
-        if several.left:
-            return
+        if not several.left:
+            self._finish_several(ticket, several)
+
+    def _finish_several(self, ticket: Ticket, several: Several) -> None:
+        answers = several.answers
         if several.error is not None:
-            self._finish_with_error(ticket, several.error, answers)
+            self._refuse(ticket, several.error, answers)
         else:
             self._finish(ticket, [row for key in ticket.keys for row in answers[key] or ()])
 
@@ -430,7 +580,29 @@ class Batcher:
             ticket.timer.pop(ticket, None)
         ticket.set_result(rows)
 
-    def _finish_with_error(
+    def _refuse_all(
+        self, batch: Batch, error: InvalidParameterError, culprit: Key
+    ) -> Iterator[None]:
+        """Give each caller its error; yields now and then."""
+        steps = 0
+        for key, question in batch.questions.items():
+            for ticket in question.askers:
+                several = ticket.several
+                if ticket.done():
+                    pass
+                elif several is None:
+                    self._refuse(ticket, error, {key: None} if key == culprit else {})
+                elif key == culprit:
+                    several.error = error
+                    self._answer_one(ticket, several, key, None)
+                else:
+                    self._refuse(ticket, error, several.answers)
+                steps += 1
+                if steps % SLICE == 0:
+                    yield
+        self.over(batch)
+
+    def _refuse(
         self,
         ticket: Ticket,
         error: InvalidParameterError,
@@ -441,8 +613,8 @@ class Batcher:
             error.msg,
             error.http_status,
             error.endpoint,
-            tuple(key for key in ticket.keys if key is not None and answers[key] is None),
-            tuple(row for key in ticket.keys for row in answers[key] or ()),
+            tuple(key for key in ticket.keys if key is not None and answers.get(key, ()) is None),
+            tuple(row for key in ticket.keys for row in answers.get(key) or ()),
         )
         self.fail(ticket, own)
 

@@ -10,13 +10,15 @@ So a bucket owns N **slots**, and a request holds one over its whole round trip:
 
 * The exchange saw a request at some moment between its send and its answer. What uses the slot
   next must be seen at least W later, so the slot is free again W after the *answer*.
-* That wastes the way back of the old request and the way out of the next. A part of the
-  shortest round trip of late is therefore credited (`RoundTrips`): half of it, which is the way
-  back on a symmetric route, however much shorter the route becomes the next moment; and an
-  eighth more, 5 ms at most, which assumes that the way out never gets shorter than 3 ms where
-  it was 20 ms. Round trips on new connections don't count: they last longer than the way.
-  A credit is taken back the moment a shorter round trip is seen, as long as the slot is idle.
-* Without an answer the request may still arrive: its slot stays out a quarter of a second longer.
+* That wastes the way back of the old request and the way out of the next. Three quarters of the
+  shortest round trip of late are therefore credited, 33 ms at most (`RoundTrips`). On a route
+  that stays as it is all of it would be safe. A route may change between the two requests, in
+  either direction or both; then it still is, as long as the old way back and the new way out
+  together take 31 ms, or three quarters of the old round trip if that was shorter than 44 ms.
+  Round trips on new connections don't count: they last longer than the way. A credit is taken
+  back the moment a shorter round trip is seen, as long as the slot is idle.
+* Without an answer the request may still arrive: its slot stays out a quarter of a second longer,
+  or the longest round trip of late.
 * A refusal says that the window is full, whoever filled it: the whole bucket waits a window.
   It also says that somebody else spends this user's limit, so the slot stays out for a while,
   twice as long each time that its return brings the next refusal.
@@ -45,7 +47,9 @@ from .slots import GUARD, WITHDRAW, Freezer, RoundTrips, Slot, pour
 Pacing = Literal["burst", "smooth"]
 
 STILL_ON_ITS_WAY = 0.25
-"""Seconds within which a request that got no answer may still arrive."""
+"""Seconds within which a request that got no answer may still arrive, at least; as long as the
+longest round trip of late, where that is longer, up to ``_LATEST``."""
+_LATEST = 5.0
 SMOOTH = 1.25
 """Smooth pacing leaves this many times W/N between two requests: even the two weighted counters
 with which some gateways approximate a window then refuse nothing."""
@@ -159,6 +163,8 @@ class TokenBucket:
         self._serial = 0
         self._forgotten = -math.inf
         """The latest moment at which a request was seen for which no slot stands any more."""
+        self._remember = claim.limit.period
+        """How long the limits of all who live with it look back."""
         self._sends: deque[float] = deque()
         self._rule(claim)
 
@@ -225,7 +231,7 @@ class TokenBucket:
             unmade += 1  # it was one too many
         if unmade <= 0:
             return None
-        slot = Slot()
+        slot = Slot(window)
         slot.take(window, now)
         return slot
 
@@ -268,7 +274,8 @@ class TokenBucket:
         """No answer came, or nobody read it: the request may still arrive."""
         if self.heir is not None:
             return self.heir.lost(slot, now)
-        self._return(slot, now + STILL_ON_ITS_WAY, 0.0, now)
+        still = min(max(STILL_ON_ITS_WAY, self.round_trips.longest), _LATEST)
+        self._return(slot, now + still, 0.0, now)
 
     def unsent(self, slot: Slot, now: float) -> None:
         """Nothing left: the slot is as free as it was."""
@@ -281,7 +288,7 @@ class TokenBucket:
         if slot.sent_at in self._sends:
             self._sends.remove(slot.sent_at)
         self._pace()
-        slot.rebase(self.limit.period)
+        slot.untake()
         self._shelve(slot)
         self._touch(now)
 
@@ -306,13 +313,13 @@ class TokenBucket:
         self.round_trips.add(round_trip)
         if self.round_trips.credit < credit:
             for _, _, slot in self._idle:
-                slot.tighten(self.round_trips.credit, self.limit.period)
+                slot.tighten(self.round_trips.credit)
             self._idle = [(slot.free_at, serial, slot) for _, serial, slot in self._idle]
             heapify(self._idle)
 
     def _return(self, slot: Slot, seen_by: float, credit: float, now: float) -> None:
         self._out.remove(slot)
-        slot.cool(seen_by, credit, self.limit.period, now)
+        slot.cool(seen_by, credit, now)
         self._shelve(slot)
         self._touch(now)
 
@@ -341,26 +348,27 @@ class TokenBucket:
         claims = list(self.claims.values())
         self._claims_seen = len(claims)
         if claims:
-            self._obey(Claim.strictest(claims))
+            self._obey(Claim.strictest(claims), max(claim.limit.period for claim in claims))
 
-    def _obey(self, claim: Claim) -> None:
-        if claim == Claim(self.limit, self.pacing, self.withdraw):
+    def _obey(self, claim: Claim, remember: float) -> None:
+        if claim == Claim(self.limit, self.pacing, self.withdraw) and remember == self._remember:
             return
         self._rule(claim)
+        self._remember = remember
         slots = [slot for _, _, slot in self._idle]
         self._idle.clear()
         for slot in slots:
-            slot.rebase(self.limit.period, self._forgotten)
+            slot.rebase(remember, self._forgotten)
             self._shelve(slot)
+        for slot in self._out:
+            slot.rebase(remember)
         self._make_all()
 
     def _make_all(self) -> None:
         """A slot that is made later would be free at once, whatever is forgotten."""
         if self._forgotten > -math.inf:
             while len(self._idle) + len(self._out) < self.limit.count:
-                slot = Slot()
-                slot.rebase(self.limit.period, self._forgotten)
-                self._shelve(slot)
+                self._shelve(Slot(self._remember, self._forgotten))
 
     def absorb(self, other: TokenBucket, now: float) -> None:
         """Take over all that ``other`` sent: both were the same user's all along."""
@@ -368,7 +376,7 @@ class TokenBucket:
             self.claims[owner] = claim
         other.claims.clear()
         self._reconsider()
-        other._obey(Claim(self.limit, self.pacing, self.withdraw))
+        other._obey(Claim(self.limit, self.pacing, self.withdraw), self._remember)
         for _, _, slot in other._idle:
             self._shelve(slot)
         self._out |= other._out
@@ -394,12 +402,11 @@ class TokenBucket:
         last, then = self.touched
         shift = now - (last + (time.monotonic() - then))
         for _, _, slot in self._idle:
-            slot.rebase(self.limit.period, shift=shift)
+            slot.rebase(slot.window, shift=shift)
             heir._shelve(slot)
-        for _ in self._out:
-            slot = Slot(last + STILL_ON_ITS_WAY)
-            slot.rebase(self.limit.period, shift=shift)
-            heir._shelve(slot)
+        for slot in self._out:
+            heir._shelve(Slot(slot.window, last + STILL_ON_ITS_WAY + shift))
+        heir._remember = self._remember
         heir._forgotten = self._forgotten + shift
         heir._paced_until = self._paced_until + shift
         heir._sends.extend(at + shift for at in self._sends)
@@ -452,7 +459,7 @@ class TokenBucket:
         if not self._sends:
             return 0.0
         span = min(10 * self.limit.period, max(self.limit.period, now - self._sends[0]))
-        recent = sum(sent_at > now - span for sent_at in self._sends)
+        recent = sum(sent_at >= now - span for sent_at in self._sends)
         return min(1.0, recent / (self.limit.rate * span))
 
     def shared_with_others(self, now: float) -> bool:

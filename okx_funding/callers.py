@@ -8,15 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from .errors import InvalidParameterError
 from .inquest import Inquest
 
 Key = str | None
+
+
+class Past(NamedTuple):
+    """What became of a question so far."""
+
+    failures: int = 0
+    """Attempts that failed in a way that may pass."""
+    refusals: int = 0
+    """Attempts that OKX refused for the rate limit."""
+    requests: int = 0
+    """Attempts that left."""
+
+    def since(self, before: Past) -> Past:
+        """What came after ``before``."""
+        return Past(*map(operator.sub, self, before))
+
+
+NOTHING = Past()
 
 
 class Tally:
@@ -32,15 +51,21 @@ class Tally:
         "calls",
         "cancelled",
         "failed",
+        "over",
         "refused",
         "requests",
         "retries",
+        "shut",
         "total",
     )
 
     def __init__(self, total: Total | None = None) -> None:
         self.calls = self.answered = self.failed = self.cancelled = 0
         self.requests = self.refused = self.retries = 0
+        self.shut = False
+        """Whether its client takes no more calls."""
+        self.over = False
+        """Whether its client is closed: nothing is asked once more for it."""
         self.total = total
         if total is not None:
             total.living.add(self)
@@ -66,6 +91,11 @@ class Total:
     def __init__(self) -> None:
         self.living: weakref.WeakSet[Tally] = weakref.WeakSet()
         self.ended = Tally()
+
+    def shut(self) -> None:
+        """No more calls are taken."""
+        for tally in list(self.living):
+            tally.shut = True
 
     def sum(self) -> Tally:
         """All that was counted."""
@@ -109,7 +139,7 @@ class Ticket(asyncio.Future[list[Any]]):
 class Several:
     """How far a caller with several keys has come."""
 
-    __slots__ = ("answers", "error", "later", "left", "placed", "priority")
+    __slots__ = ("answers", "error", "later", "left", "placed", "priority", "recalled")
 
     def __init__(self, keys: int) -> None:
         self.left = keys
@@ -123,6 +153,8 @@ class Several:
         self.placed = 0
         """How many of its keys are placed in this turn."""
         self.priority = 0
+        self.recalled = 0
+        """How many of the answers came from memory."""
 
 
 class Question:
@@ -131,32 +163,30 @@ class Question:
     __slots__ = (
         "alone",
         "askers",
-        "attempts",
         "held",
         "key",
         "owner",
+        "past",
         "priority",
         "queue",
         "rank",
-        "refusals",
         "since",
     )
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, key: Key, now: float) -> None:
         self.key = key
-        self.askers: dict[Ticket, int] = {}
-        """Who wants it, and how many attempts had failed when each of them came."""
-        self.attempts = 0
-        self.refusals = 0
+        self.askers: dict[Ticket, Past] = {}
+        """Who wants it, and what its past was when each of them came."""
+        self.past = NOTHING
         self.priority = 0
-        self.since = 0.0
-        """When it was placed."""
+        self.since = now
+        """When somebody wanted it first."""
         self.rank: tuple[float, int] = (math.inf, 0)
         """Its place among all placed questions; the smaller, the earlier."""
         self.alone = False
         """Whether it must not share a request."""
         self.held = False
-        """Whether an inquest decides when it is asked, not the queue."""
+        """Whether it waits for what a trial finds out about its key, in no queue."""
         self.queue: OrderedDict[Key, Question] | None = None
         """The queue it is placed in, or None."""
         self.owner: Ticket | None = None
@@ -166,35 +196,87 @@ class Question:
         """Whether anybody still waits for it."""
         return any(not ticket.done() for ticket in self.askers)
 
+    def forget_leavers(self) -> None:
+        """Nobody who is answered, or left while it was on the wire, is an asker any more."""
+        for ticket in [ticket for ticket in self.askers if ticket.done()]:
+            del self.askers[ticket]
+
+    def welcome(self, newer: Question) -> None:
+        """Whoever waits for ``newer`` waits for this one, with as many attempts left."""
+        for ticket, before in newer.askers.items():
+            self.askers[ticket] = self.past.since(newer.past.since(before))
+        self.rank = min(self.rank, newer.rank)
+
 
 class Batch:
     """The questions of one request."""
 
-    __slots__ = ("everything", "inquest", "number", "questions", "sent_at")
+    __slots__ = ("everything", "number", "questions", "resting", "sent_at", "trial")
 
     def __init__(
-        self, questions: list[Question], inquest: Inquest | None = None, everything: bool = False
+        self, questions: Iterable[Question], trial: Trial | None = None, everything: bool = False
     ) -> None:
         self.number = 0
-        self.questions = questions
-        self.inquest = inquest
+        self.questions = {question.key: question for question in questions}
+        self.trial = trial
         """Whose part it is, where OKX refused a larger batch for a parameter."""
         self.everything = everything
         """Whether it asks for all there is, without naming keys."""
         self.sent_at = math.inf
+        self.resting = False
+        """Whether it failed and waits for the time of its next attempt."""
 
     @property
     def keys(self) -> list[str]:
         """The keys to send; none for "all"."""
-        if self.everything:
-            return []
-        return [question.key for question in self.questions if question.key is not None]
+        return [] if self.everything else [key for key in self.questions if key is not None]
 
     @property
     def callers(self) -> int:
         """How many callers wait for it, each key's counted."""
-        return sum(len(question.askers) for question in self.questions)
+        return sum(len(question.askers) for question in self.questions.values())
 
-    def wanted(self) -> bool:
-        """Whether anybody still waits for it."""
-        return any(question.wanted() for question in self.questions)
+    @property
+    def failures(self) -> int:
+        """The most attempts that failed for one of its questions."""
+        return max(question.past.failures for question in self.questions.values())
+
+    @property
+    def repeated(self) -> bool:
+        """Whether any of it was asked before, in vain."""
+        return any(
+            question.past.failures or question.past.refusals for question in self.questions.values()
+        )
+
+    def count(self, *, failures: int = 0, refusals: int = 0, requests: int = 0) -> None:
+        """One more attempt is past."""
+        for question in self.questions.values():
+            past = question.past
+            question.past = Past(
+                past.failures + failures, past.refusals + refusals, past.requests + requests
+            )
+
+    def wanted(self, without: Iterable[Ticket] = ()) -> bool:
+        """Whether anybody still waits for it, apart from some."""
+        others = set(without)
+        return any(ticket not in others for ticket, _ in self.tickets())
+
+    def tickets(self) -> Iterator[tuple[Ticket, Past]]:
+        """Who still waits for any of it, and what became of that since; once for each key."""
+        for question in self.questions.values():
+            for ticket, before in list(question.askers.items()):
+                if not ticket.done():
+                    yield ticket, question.past.since(before)
+
+
+class Trial:
+    """The questions of a refused batch, and the inquest that finds the culprits among them."""
+
+    __slots__ = ("error", "inquest", "questions", "rank")
+
+    def __init__(self, batch: Batch, error: InvalidParameterError) -> None:
+        self.inquest = Inquest(batch.keys, error.msg)
+        self.error = error
+        """How OKX refused all of them."""
+        self.questions = batch.questions
+        self.rank = min(question.rank for question in batch.questions.values())

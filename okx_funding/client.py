@@ -111,6 +111,8 @@ class FundingClient:
         if withdraw != 0:
             seconds("withdraw", withdraw)
         self._limits = limits(rate_limits or {})
+        if session is not None:
+            session.check(self._limits)
         self._pacing: Pacing = pacing
         self._withdraw = withdraw
         self._silent_start = silent_start
@@ -271,16 +273,22 @@ class FundingClient:
         second. With ``drain`` those who wait are answered first, within ``timeout`` seconds if
         it is given; new calls are refused meanwhile.
         """
+        if self._session is not None:
+            self._session.must_be_here()
         self._closed = True
         lanes, tally = list(self._lanes.values()), self._tally
         own = self._session if self._session is not self._given else None
-        if drain and tally is not None and self._session is not None:
-            await self._session.drained(lanes, tally, timeout)
-        if own is not None:
-            await own.aclose()
-        elif tally is not None:
-            for lane in lanes:
-                lane.close(tally)
-        for lane in self._lanes.values():
-            self._work.include(lane.tally)
-        self._lanes.clear()
+        try:
+            if tally is not None and self._session is not None:
+                tally.shut = True
+                if drain:
+                    await self._session.drained(lanes, tally, timeout)
+        finally:
+            if own is not None:
+                await own.aclose()
+            elif tally is not None:
+                for lane in lanes:
+                    lane.close(tally)
+            for lane in self._lanes.values():
+                self._work.include(lane.tally)
+            self._lanes.clear()

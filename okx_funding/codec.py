@@ -18,16 +18,13 @@ import msgspec
 from .models import Row
 
 _DIGITS = "0123456789-,"
-_USUAL, _LONGEST = 25, 100
+_LONGEST = 100
 
 _Column = Sequence[Any]
 
 
 def _made_of(characters: str, column: _Column) -> bool:
-    joined = ",".join(column)
-    if len(joined) > _USUAL * len(column) and max(map(len, column)) > _LONGEST:
-        return False
-    return not joined.strip(characters)
+    return max(map(len, column)) <= _LONGEST and not ",".join(column).strip(characters)
 
 
 def _amounts(column: _Column) -> _Column:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from math import ceil
 
 from .callers import Ticket
 
 GRAIN = 0.025
 """Seconds by which a deadline may fire late."""
+SLICE = 500
+"""Callers that are told in one step of the loop."""
 
 
 class Deadlines:
@@ -16,13 +19,16 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._timers: dict[int, tuple[dict[Ticket, None], asyncio.TimerHandle]] = {}
+        self._timers: dict[int, tuple[dict[Ticket, None], asyncio.Handle]] = {}
+        self._sweep_at = 64
 
     def add(self, ticket: Ticket, deadline: float) -> None:
         """``ticket.timer`` holds its place from now on: leaving is deleting it there."""
         grain = ceil(deadline / GRAIN)
         entry = self._timers.get(grain)
         if entry is None:
+            if len(self._timers) >= self._sweep_at:
+                self._sweep()
             timer = self._loop.call_at(grain * GRAIN, self._fire, grain)
             entry = self._timers[grain] = ({}, timer)
         entry[0][ticket] = None
@@ -34,8 +40,19 @@ class Deadlines:
             timer.cancel()
         self._timers.clear()
 
+    def _sweep(self) -> None:
+        """Calls that were answered long before their time leave timers with nobody to tell."""
+        for grain, (tickets, timer) in list(self._timers.items()):
+            if not tickets:
+                timer.cancel()
+                del self._timers[grain]
+        self._sweep_at = 2 * len(self._timers) + 64
+
     def _fire(self, grain: int) -> None:
         tickets, _ = self._timers.pop(grain)
-        for ticket in list(tickets):
+        for ticket in list(islice(tickets, SLICE)):
             if not ticket.done():
                 ticket.lane.expire(ticket)
+            tickets.pop(ticket, None)
+        if tickets:
+            self._timers[grain] = (tickets, self._loop.call_soon(self._fire, grain))

@@ -90,6 +90,30 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
+class CallStarted:
+    """A call was accepted. Told in the caller's own task, before it waits.
+
+    ``call`` is its number, the same in all events of one call, and of no other of the process.
+    """
+
+    endpoint: str
+    user: str
+    call: int
+    keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """A call is over: ``outcome`` is "ok", "cancelled" or the name of the error."""
+
+    endpoint: str
+    user: str
+    call: int
+    seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
 class SlotWon:
     """A batch's slot was won after ``waited`` seconds at the head of the queue or behind it."""
 
@@ -100,18 +124,22 @@ class SlotWon:
 
 @dataclass(frozen=True, slots=True)
 class BatchDispatched:
-    """A request leaves. ``batch`` is its number, the same in all events of one request."""
+    """A request leaves. ``batch`` is its number, the same in all events of one request.
+
+    ``calls`` are the numbers of the calls that wait for it.
+    """
 
     endpoint: str
     user: str
     batch: int
     keys: int
     callers: int
+    calls: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseReceived:
-    """An answer came, good or bad: ``outcome`` is "ok" or the name of the error."""
+    """An answer came, good or bad, or none will: ``outcome`` is "ok" or the name of the error."""
 
     endpoint: str
     user: str
@@ -141,7 +169,15 @@ class RetryScheduled:
     reason: str
 
 
-Event = SlotWon | BatchDispatched | ResponseReceived | Refused | RetryScheduled
+Event = (
+    CallStarted
+    | CallEnded
+    | SlotWon
+    | BatchDispatched
+    | ResponseReceived
+    | Refused
+    | RetryScheduled
+)
 
 
 class Observer(Protocol):

@@ -7,6 +7,7 @@ import math
 from .retry import RETRY_AFTER_CAP, RetryBudget
 
 _GATE = 1.0
+_FIRST_GATE = 0.1
 _FRESH = 60.0
 _JUMP = 5.0
 
@@ -25,11 +26,23 @@ class Host:
         """How many times it was learned."""
         self._learned_at = -math.inf
         self._wall = 0.0
+        self._missed = 0
 
     def close_gate(self, now: float, retry_after: float | None) -> None:
         """The gateway in front of OKX refuses this address for a while."""
         wait = min(retry_after or _GATE, RETRY_AFTER_CAP)
         self.closed_until = max(self.closed_until, now + wait)
+
+    def unreachable(self, now: float, dice: float) -> None:
+        """No connection came about: nobody tries for a moment, each time for a longer one."""
+        if now >= self.closed_until:  # of those who tried at the same time, one speaks for all
+            wait = min(_GATE, _FIRST_GATE * 2.0 ** min(self._missed, 9))
+            self._missed += 1
+            self.closed_until = now + wait * (1 + dice / 2)
+
+    def reached(self) -> None:
+        """A connection came about."""
+        self._missed = 0
 
     def set_clock(self, offset: float, now: float, wall: float) -> None:
         """Sign by this offset from now on; ``wall`` is the clock that it corrects."""

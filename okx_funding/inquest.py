@@ -6,6 +6,9 @@ without being asked; if it is refused, the culprit is in there, and the rest goe
 whom nothing is known, who are asked later by halves. Only who is refused alone is a culprit.
 One in twenty costs at most 9 further requests, two cost 14, four 22: the shares were chosen by
 trying all places that the culprits can have.
+
+Where nothing passes at all, perhaps no key is to blame. So that a handful of culprits can't look
+like that, whoever has seen nothing pass asks for single keys after a while.
 """
 
 from __future__ import annotations
@@ -15,19 +18,23 @@ from collections.abc import Iterable, Sequence
 
 HOPELESS = 12
 """Refused parts without one success after which it is not a currency that is wrong."""
+WARY = 6
+"""Refused parts without one success after which keys are asked one by one."""
 
 
 class Inquest:
-    """One refused batch. `part` is what to ask next; tell how it went by `passed`, `refused`."""
+    """One refused batch. `part` is what to ask next; tell how it went by `passed`, `refused`.
+
+    ``message`` is OKX's text: if it names keys, the others are asked first, all at once.
+    """
 
     def __init__(self, keys: Sequence[str], message: str = "") -> None:
-        named = set(names(keys, message))
-        self._guilty = [key for key in keys if key not in named] if len(named) > 0 else list(keys)
-        self._guilty += [key for key in keys if key in named]
-        self._first = len(self._guilty) - len(named) if named else 0
+        self._guilty: list[str] = []
         self._unknown: list[str] = []
+        self._first = 0
         self._successes = 0
         self._refusals = 0
+        self._suspect(keys, message)
 
     @property
     def hopeless(self) -> bool:
@@ -42,6 +49,8 @@ class Inquest:
     def part(self) -> list[str]:
         """What to ask next; empty when all is known."""
         pool, share = (self._guilty, 0.35) if self._guilty else (self._unknown, 0.5)
+        if self._refusals >= WARY and not self._successes:
+            return pool[:1]
         if len(pool) > 3 or (self._guilty and len(pool) > 1):
             return pool[: self._first or max(1, round(len(pool) * share))]
         return list(pool)
@@ -51,17 +60,20 @@ class Inquest:
         self._successes += 1
         self._drop(part)
 
-    def refused(self, part: Sequence[str]) -> str | None:
+    def refused(self, part: Sequence[str], message: str = "") -> str | None:
         """OKX refused ``part``. Gives the culprit when it stood alone."""
         self._refusals += 1
-        self._first = 0
         # The largest part set aside comes first: it is the likeliest to be clean.
-        rest = [key for key in self._unknown + self._guilty if key not in part]
-        if len(part) == 1:
-            self._guilty, self._unknown = [], rest
-            return part[0]
-        self._guilty, self._unknown = list(part), rest
-        return None
+        self._unknown = [key for key in self.left if key not in part]
+        self._suspect(part if len(part) > 1 else (), message)
+        return part[0] if len(part) == 1 else None
+
+    def _suspect(self, keys: Sequence[str], message: str) -> None:
+        """A culprit is among ``keys``; whom the message names comes last, alone."""
+        named = names(keys, message)
+        others = [key for key in keys if key not in named]
+        self._guilty = others + named
+        self._first = len(others) if named else 0
 
     def forget(self, keys: Iterable[str]) -> None:
         """Nobody wants ``keys`` any more; without them nothing is known of the others."""

@@ -20,18 +20,21 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import logging
 import math
 import random
 import time
+import traceback
 import weakref
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from .batching import Batcher
+from .batching import SLICE, Batcher
 from .buckets import Bucket
-from .callers import Batch, Key, Question, Several, Tally, Ticket, Total
+from .callers import Batch, Key, Several, Tally, Ticket, Total
 from .circuit import AuthCircuit
 from .deadlines import Deadlines
 from .endpoints import Endpoint
@@ -39,7 +42,9 @@ from .errors import (
     BucketsUnreachableError,
     ClientClosedError,
     ClockSkewError,
+    ConnectError,
     DeadlineExceededError,
+    DecodeError,
     HTTPStatusError,
     InvalidArgumentError,
     InvalidParameterError,
@@ -49,11 +54,14 @@ from .errors import (
     QueueFullError,
     RateLimitError,
     ResponseError,
+    ResponseTooLargeError,
     WrongLoopError,
 )
 from .events import (
     BatchDispatched,
     BucketStatistics,
+    CallEnded,
+    CallStarted,
     Event,
     Observer,
     Refused,
@@ -62,12 +70,12 @@ from .events import (
     SlotWon,
 )
 from .hosts import Host
-from .inquest import Inquest
 from .registry import BucketKey
 from .retry import delay, may_have_worked, may_pass
 from .wire import Response, build_target, parse_response
 
 logger = logging.getLogger("okx_funding.scheduler")
+_numbers = itertools.count(1)
 
 WRONG_LOOP = (
     "this client belongs to another event loop (or process): make one client for each, inside "
@@ -89,6 +97,7 @@ class Line:
         self.members: weakref.WeakSet[Lane] = weakref.WeakSet()
         self._soon = False
         self._timer: asyncio.TimerHandle | None = None
+        self._promise = (0, math.inf)
 
     def __str__(self) -> str:
         return (
@@ -105,6 +114,7 @@ class Line:
     def pump(self) -> None:
         """Match waiting lanes with free slots; then sleep until the next slot is due."""
         self._soon = False
+        self._promise = (0, math.inf)
         now = self.loop.time()
         while (lane := self._next()) is not None:
             if now < lane.host.closed_until:
@@ -119,6 +129,10 @@ class Line:
 
     def _next(self) -> Lane | None:
         """The lane with the oldest question."""
+        if len(self.lanes) == 1:
+            (lane,) = self.lanes
+            if lane.ready():
+                return lane
         for lane in [lane for lane in self.lanes if not lane.ready()]:
             del self.lanes[lane]
         if len(self.lanes) < 2:
@@ -150,10 +164,10 @@ class Line:
         self.lanes.clear()
         heir.wake()
 
-    def give_up(self, reason: str) -> None:
-        """There won't be a slot: whoever waits for one is told."""
-        for lane in list(self.lanes):
-            lane.give_up(reason)
+    def give_up(self, reason: str, *, patient: bool) -> None:
+        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        for lane in list(self.members):
+            lane.give_up(reason, patient=patient)
 
     def waiting(self) -> int:
         """Callers whose questions aren't all answered."""
@@ -161,7 +175,8 @@ class Line:
 
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
-        return sum(math.ceil(lane.batcher.placed / lane.batcher.max_keys) for lane in self.lanes)
+        now = self.loop.time()
+        return sum([lane.batcher.requests(now) for lane in self.lanes])
 
     def ahead_of(self, lane: Lane, keys: Sequence[Key], priority: int, now: float) -> int:
         """Requests that leave before the one with the last of the first turn of ``keys``."""
@@ -177,6 +192,18 @@ class Line:
         lanes = [*self.lanes, *asking]
         gate = max((lane.host.closed_until for lane in lanes), default=-math.inf)
         return max(0.0, self.bucket.nth_free(requests, now, gate) - now)
+
+    def surely(self, requests: int, now: float, asking: Lane) -> float:
+        """Seconds within which a slot is won after so many other requests, and many more.
+
+        One reckoning serves everybody who comes until the next pump.
+        """
+        promised, by = self._promise
+        if requests > promised:
+            promised = 2 * requests + 8
+            by = now + self.estimate(promised, now, asking)
+            self._promise = (promised, by)
+        return by - now
 
     def statistics(self, max_keys: int) -> BucketStatistics:
         """What it looks like now."""
@@ -241,18 +268,22 @@ class Lane:
         self.batcher = Batcher(endpoint.max_keys, policy.promote_above)
         self.tally = Tally(total)
         self.last_trip = 0.0
+        self.closed = False
         self.loop = line.loop
         self._send = send
         self._policy = policy
         self._deadlines = deadlines
         self._flights = flights
         self._observer = observer
+        self._numbers: dict[Ticket, int] = {}
+        """Of the calls that the observer was told of and that aren't over."""
         self._circuit = circuit or AuthCircuit()
         self._circuit.members.add(self)
         self._redact = redact
         self._learn_clock = learn_clock
         self._aside: dict[Batch, asyncio.TimerHandle] = {}
-        self._inquests: dict[Inquest, tuple[OKXError, dict[Key, Question]]] = {}
+        self._boarding: set[Batch] = set()
+        """Batches whose flights didn't begin yet."""
 
     def __repr__(self) -> str:
         return f"<Lane {self.endpoint.name}: {self.batcher.callers} callers, {self.line.bucket!r}>"
@@ -275,6 +306,8 @@ class Lane:
             raise WrongLoopError(WRONG_LOOP) from None
         if loop is not self.loop:
             raise WrongLoopError(WRONG_LOOP)
+        if tally.shut or self.closed:
+            raise ClientClosedError(f"{self.endpoint.name}: the client is closed")
         batcher = self.batcher
         if batcher.callers >= self._policy.max_queue:
             raise QueueFullError(
@@ -294,12 +327,14 @@ class Lane:
         ticket.timer = None
         ticket.several = Several(len(keys)) if len(keys) > 1 else None
         tally.calls += 1
+        if self._observer is not None:
+            self._watch(ticket, now)
+        placed = batcher.placed
         batcher.add(ticket, priority, now, max_age)
+        if batcher.placed > placed:  # else all of it waits already, or is here
+            self._wake()
         if timeout is not None and not ticket.done():
             self._deadlines.add(ticket, now + timeout)
-        line = self.line
-        line.lanes[self] = None
-        line.wake()
         return ticket
 
     def _refuse_hopeless(
@@ -315,7 +350,8 @@ class Lane:
                 raise InvalidArgumentError("timeout must be seconds, not NaN")
             raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
         line = self.line
-        if line.estimate(line.ahead(), now, self) <= timeout:
+        ahead = line.ahead()
+        if line.surely(ahead, now, self) <= timeout or line.estimate(ahead, now, self) <= timeout:
             return
         if max_age is not None and self.batcher.knows(keys, now - max_age):
             return
@@ -337,10 +373,10 @@ class Lane:
     def expire(self, ticket: Ticket) -> None:
         """The caller's time is over."""
         trouble = self.line.bucket.trouble
-        if trouble is not None:
-            self.batcher.fail(ticket, self._unreachable(trouble))
-            return
         sent = self.batcher.asked(ticket)
+        if trouble is not None and not sent:
+            self._fail_unreachable(ticket, trouble)
+            return
         if sent and not self.endpoint.retry_is_safe:
             self.batcher.fail(ticket, self._unknown("no answer within the call's timeout"))
             return
@@ -353,38 +389,49 @@ class Lane:
             ),
         )
 
-    def give_up(self, reason: str) -> None:
-        """There won't be a slot: whoever waits for one is told."""
+    def give_up(self, reason: str, *, patient: bool) -> None:
+        """There won't be a slot: whoever waits is told, or only who has no deadline."""
         for ticket in self.batcher.waiters():
-            if not ticket.done():
-                self.batcher.fail(ticket, self._unreachable(reason))
+            if not ticket.done() and (ticket.timer is None or not patient):
+                self._fail_unreachable(ticket, reason)
 
-    def _unreachable(self, reason: str) -> BucketsUnreachableError:
-        return BucketsUnreachableError(f"{self.endpoint.name}: {reason}; nothing was sent")
+    def _fail_unreachable(self, ticket: Ticket, reason: str) -> None:
+        sent = self.batcher.asked(ticket)
+        told = "a request had been sent before" if sent else "nothing was sent"
+        error = BucketsUnreachableError(f"{self.endpoint.name}: {reason}; {told}", sent=sent)
+        self.batcher.fail(ticket, error)
 
     def close(self, tally: Tally | None = None) -> None:
-        """Everybody who waits, or everybody of ``tally``, gets a ClientClosedError now."""
-        waiting = self.batcher.waiters()
+        """Everybody who waits, or everybody of ``tally``, gets a ClientClosedError now.
+
+        What is on the wire goes on; if it fails, it isn't tried again for them.
+        """
+        if tally is None:
+            self.closed = True
+        else:
+            tally.shut = tally.over = True
+        for ticket in self.batcher.waiters():
+            self._dismiss(ticket)
         for batch, timer in list(self._aside.items()):
-            waiting.update(*(question.askers for question in batch.questions))
-            if tally is None:
+            for ticket, _ in batch.tickets():
+                self._dismiss(ticket)
+            if not batch.wanted():
                 timer.cancel()
-                del self._aside[batch]
-        for ticket in waiting:
-            if not ticket.done() and (tally is None or ticket.tally is tally):
-                self.batcher.fail(
-                    ticket,
-                    ClientClosedError(f"{self.endpoint.name}: closed while the call waited"),
-                )
+                self._back(batch)
+        self._wake()
+
+    def _dismiss(self, ticket: Ticket) -> None:
+        """Nothing more is asked for a caller whose client is closed."""
+        if (self.closed or ticket.tally.over) and not ticket.done():
+            error = ClientClosedError(f"{self.endpoint.name}: closed while the call waited")
+            error.sent = self.batcher.asked(ticket)
+            self.batcher.fail(ticket, error)
 
     def everybody(self, tally: Tally | None = None) -> set[Ticket]:
         """Everybody, or everybody of ``tally``, who isn't answered yet."""
-        tickets = self.batcher.waiters() | self.batcher.flyers()
-        for batch in self._aside:
-            tickets.update(*(question.askers for question in batch.questions))
         return {
             ticket
-            for ticket in tickets
+            for ticket in self.batcher.everybody()
             if not ticket.done() and (tally is None or ticket.tally is tally)
         }
 
@@ -392,27 +439,35 @@ class Lane:
 
     def ready(self) -> bool:
         """Whether there is something to send that somebody wants."""
-        refusal = self._circuit.refusal(self.loop.time())
+        now = self.loop.time()
+        refusal = self._circuit.refusal(now)
         if refusal is not None:
             for ticket in self.batcher.waiters():
                 self._fail_one(ticket, refusal)
-        while (part := self.batcher.drop_unwanted_part()) is not None:
-            self._part_over(part)
-        return self.batcher.ready
+        return self.batcher.ready(now) and not self.closed
 
     def dispatch(self, slot: Any, now: float) -> None:
         """A slot is won: choose the batch and let it fly."""
         batch = self.batcher.take(now)
         assert batch is not None, "the line gave a slot to a lane where nobody waits"
-        if not any(question.attempts for question in batch.questions):
-            self.host.budget.first()
-        if any(question.attempts or question.refusals for question in batch.questions):
-            self.tally.retries += 1
-        self.tally.requests += 1
         self._circuit.sends()
         self.line.bucket.load(slot, len(batch.questions), batch.callers)
+        self._boarding.add(batch)
+        task = self.loop.create_task(self._fly(batch, slot))
+        self._flights.add(task)
+        task.add_done_callback(partial(self._flight_over, batch, slot))
+
+    def _departs(self, batch: Batch) -> bool:
+        """Count the request that leaves; False when all have left since the batch was chosen."""
+        if not self.batcher.trim(batch, self.loop.time()):
+            return False
+        if not batch.failures:
+            self.host.budget.first()
+        if batch.repeated:
+            self.tally.retries += 1
+        self.tally.requests += 1
         if self._observer is not None:
-            waited = now - min(question.since for question in batch.questions)
+            waited = batch.sent_at - min(question.since for question in batch.questions.values())
             self._tell(SlotWon(self.endpoint.name, self.line.key.user, waited))
             self._tell(
                 BatchDispatched(
@@ -421,14 +476,33 @@ class Lane:
                     batch.number,
                     len(batch.questions),
                     batch.callers,
+                    self._calls_of(batch),
                 )
             )
-        task = self.loop.create_task(self._fly(batch, slot))
-        self._flights.add(task)
-        task.add_done_callback(self._flights.discard)
+        return True
+
+    def _flight_over(self, batch: Batch, slot: Any, task: asyncio.Task[None]) -> None:
+        self._flights.discard(task)
+        if batch in self._boarding:  # cancelled before its first step, it could do nothing
+            self._boarding.discard(batch)
+            self.line.bucket.unsent(slot, self.loop.time())
+            self.line.wake()
+            self._fail(batch, ClientClosedError(f"{self.endpoint.name}: cancelled unsent"))
+        mistake = None if task.cancelled() else task.exception()
+        if mistake is not None:  # ours, in whatever comes after the answer
+            name = type(mistake).__name__
+            where = "".join(traceback.format_tb(mistake.__traceback__))
+            logger.error("%s: unexpected %s\n%s", self.endpoint, name, where)
+            self._fail(batch, ProtocolError(f"{self.endpoint}: unexpected {name}"))
 
     async def _fly(self, batch: Batch, slot: Any) -> None:
+        self._boarding.discard(batch)
         bucket, loop = self.line.bucket, self.loop
+        if not self._departs(batch):
+            bucket.unsent(slot, loop.time())
+            self._circuit.saw(ClientClosedError("nobody waits any more"), loop.time())
+            self._wake()
+            return
         version = self.host.clock_version
         outcome: OKXError | None = None
         rows: list[Any] = []
@@ -447,6 +521,7 @@ class Lane:
             (bucket.lost if error.sent else bucket.unsent)(slot, loop.time())
         except asyncio.CancelledError:
             bucket.lost(slot, loop.time())
+            self._tell_answer(batch, slot, ClientClosedError())
             self._closed_in_flight(batch)
             raise
         except Exception as error:
@@ -458,23 +533,19 @@ class Lane:
         if outcome is not None:
             self._hush(outcome)
         self.last_trip = loop.time() - slot.sent_at
-        self.line.wake()
+        if self.line.lanes:
+            self.line.wake()
         if self._observer is not None:
-            name = "ok" if outcome is None else type(outcome).__name__
-            user = self.line.key.user
-            self._tell(
-                ResponseReceived(self.endpoint.name, user, batch.number, self.last_trip, name)
-            )
-            if frozen:
-                self._tell(Refused(self.endpoint.name, user, batch.number, frozen))
+            self._tell_answer(batch, slot, outcome, frozen)
         self._judge_key(outcome)
+        if not isinstance(outcome, ConnectError):
+            self.host.reached()
         if outcome is None:
-            if any(question.attempts for question in batch.questions):
-                self.host.budget.refund()
+            self.host.budget.succeeded(again=batch.failures > 0)
             self._hand_out(self.batcher.settle(batch, self._rows_by_key(rows)))
-            if batch.inquest is not None:
-                batch.inquest.passed(batch.keys)
-                self._next_part(batch.inquest)
+            if batch.trial is not None:
+                self.batcher.part_passed(batch, loop.time())
+                self._wake()
         elif isinstance(outcome, ClockSkewError):
             await self._set_clock(batch, outcome, version)
         else:
@@ -510,6 +581,7 @@ class Lane:
 
     def _closed_in_flight(self, batch: Batch) -> None:
         closed: OKXError = ClientClosedError(f"{self.endpoint.name}: closed in flight")
+        closed.sent = True
         if not self.endpoint.retry_is_safe:
             closed = self._unknown("closed in flight")
         self._circuit.saw(closed, self.loop.time())
@@ -531,41 +603,38 @@ class Lane:
             return
         if isinstance(error, HTTPStatusError) and error.http_status == 429:
             self.host.close_gate(self.loop.time(), error.retry_after)
-        failures = max(question.attempts for question in batch.questions)
+        if isinstance(error, ConnectError) and error.may_pass:
+            self.host.unreachable(self.loop.time(), random.random())
+        failures = batch.failures
         kind = may_pass(error, failures)
         if not self.endpoint.retry_is_safe and error.sent:
             error = self._unknown(error) if may_have_worked(error) else error
             kind = None
+        if batch.everything and isinstance(error, DecodeError | ResponseTooLargeError):
+            self._demote(batch, error)
+            return
         if kind is None:
             self._fail(batch, error)
             return
-        for question in batch.questions:
-            question.attempts += 1
-            for ticket, before in list(question.askers.items()):
-                if question.attempts - before > self._policy.max_retries:
-                    self._fail_one(ticket, error)
-        if not batch.wanted():
-            self._part_over(batch)
-            return
-        if not self.host.budget.spend():
-            self._fail(batch, error)
-            return
-        wait = delay(error, kind, failures, random.random())
-        self._tell_retry(batch, wait, error)
-        if wait > 0:
-            self._aside[batch] = self.loop.call_later(wait, self._back, batch)
+        batch.count(failures=1, requests=error.sent)
+        most = self._policy.max_retries
+        spent = [ticket for ticket, past in batch.tickets() if past.failures > most]
+        if batch.wanted(without=spent) and (not error.sent or self.host.budget.spend()):
+            self._hand_out(self._failing(spent, error))
+            self._again(batch, error, delay(error, kind, failures, random.random()))
         else:
-            self._back(batch)
+            self._fail(batch, error)
 
     def _refused(self, batch: Batch, error: RateLimitError) -> None:
         self.tally.refused += 1
-        for question in batch.questions:
-            question.refusals += 1
-            if question.refusals >= self._policy.max_refusals:
-                for ticket in list(question.askers):
-                    self._fail_one(ticket, error)
-        self._tell_retry(batch, 0.0, error)
-        self._back(batch)
+        batch.count(refusals=1, requests=1)
+        most = self._policy.max_refusals
+        spent = [ticket for ticket, past in batch.tickets() if past.refusals >= most]
+        if batch.wanted(without=spent):
+            self._hand_out(self._failing(spent, error))
+            self._again(batch, error)
+        else:
+            self._fail(batch, error)
 
     async def _set_clock(self, batch: Batch, error: ClockSkewError, version: int) -> None:
         """Learn OKX's time once; who was signed by the old clock is signed anew."""
@@ -583,25 +652,55 @@ class Lane:
             if self.host.clock_version == version:
                 self._fail(batch, error)
                 return
-        self._tell_retry(batch, 0.0, error)
-        self._back(batch)
+        batch.count(requests=1)
+        self._again(batch, error)
+
+    def _again(self, batch: Batch, error: OKXError, wait: float = 0.0) -> None:
+        """To the head of the queue once more, in ``wait`` seconds, with whoever still waits."""
+        for ticket, _ in batch.tickets():
+            self._dismiss(ticket)
+        if batch.wanted():
+            self._tell_retry(batch, wait, error)
+        else:
+            wait = 0.0
+        if wait > 0:
+            batch.resting = True
+            self._aside[batch] = self.loop.call_later(wait, self._back, batch)
+        else:
+            self._back(batch)
 
     def _back(self, batch: Batch) -> None:
-        """To the head of the queue again, with whoever still waits."""
         self._aside.pop(batch, None)
-        if self.batcher.put_back(batch, self.loop.time()):
-            self._wake()
+        self.batcher.put_back(batch, self.loop.time())
+        self._wake()
 
     def _wake(self) -> None:
         self.line.lanes[self] = None
         self.line.wake()
 
+    def _demote(self, batch: Batch, error: OKXError) -> None:
+        """OKX doesn't want to be asked for everything at once, or can't answer it."""
+        self.batcher.demote(self.loop.time())
+        batch.count(requests=1)
+        self._again(batch, error)
+
     def _fail(self, batch: Batch, error: OKXError) -> None:
         self.batcher.landed(batch)
-        for question in batch.questions:
-            for ticket in list(question.askers):
-                self._fail_one(ticket, error)
-        self._part_over(batch)
+        tickets = [ticket for ticket, _ in batch.tickets()]
+        self._hand_out(self._failing(tickets, error, batch))
+        if batch.trial is not None:
+            self.batcher.part_failed(batch, self.loop.time())
+            self._wake()
+
+    def _failing(
+        self, tickets: Iterable[Ticket], error: OKXError, batch: Batch | None = None
+    ) -> Iterator[None]:
+        for number, ticket in enumerate(tickets, 1):
+            self._fail_one(ticket, error)
+            if number % SLICE == 0:
+                yield
+        if batch is not None:
+            self.batcher.over(batch)
 
     def _fail_one(self, ticket: Ticket, error: OKXError) -> None:
         if not ticket.done():
@@ -609,6 +708,7 @@ class Lane:
 
     def _hush(self, error: OKXError) -> None:
         """Gateways repeat what they were sent: no secret goes on from here."""
+        error.__traceback__ = None  # its frames hold the answer, and in a circle the error
         error.args = tuple(self._redact(str(arg)) for arg in error.args)
         for name, value in vars(error).items():
             if isinstance(value, str):
@@ -618,48 +718,18 @@ class Lane:
 
     def _investigate(self, batch: Batch, error: InvalidParameterError) -> None:
         """OKX refused the batch for a parameter: find out whose it is."""
-        inquest = batch.inquest
-        if batch.everything:  # no currency was named: OKX doesn't want to be asked like that
-            self.batcher.promote_above = None
-            self._back(batch)
-        elif inquest is None and len(batch.questions) == 1:
-            self.batcher.blame(batch.questions[0], error, self.loop.time())
-        elif inquest is None:
-            inquest = Inquest(batch.keys, error.msg)
-            self._inquests[inquest] = (error, {q.key: q for q in batch.questions})
-            self.batcher.hold(batch.questions)
-            self._next_part(inquest)
-        else:
-            if inquest.refused(batch.keys) is not None:
-                self.batcher.blame(batch.questions[0], error, self.loop.time())
-            else:
-                self.batcher.hold(batch.questions)
-            self._next_part(inquest)
-
-    def _next_part(self, inquest: Inquest) -> None:
-        """What the inquest wants asked next goes to the head of the queue, or it is over."""
-        error, questions = self._inquests[inquest]
-        rest = [questions[key] for key in inquest.left]
-        unwanted = [question for question in rest if not question.wanted()]
-        if inquest.hopeless:
-            self._fail(Batch(rest), error)
-            unwanted = rest
-        if unwanted:
-            inquest.forget(Batch(unwanted).keys)
-            self.batcher.release(unwanted)
-        part = inquest.part()
-        if part:
-            self.batcher.put_part(Batch([questions[key] for key in part], inquest))
-            self._wake()
-        else:
-            del self._inquests[inquest]
-
-    def _part_over(self, batch: Batch) -> None:
-        """Nobody is left in a part of an inquest."""
-        if batch.inquest is not None:
-            batch.inquest.forget(batch.keys)
-            self.batcher.release(batch.questions)
-            self._next_part(batch.inquest)
+        batcher, now = self.batcher, self.loop.time()
+        if batch.everything:
+            self._demote(batch, error)
+            return
+        batch.count(requests=1)
+        if batch.trial is not None:
+            self._hand_out(batcher.part_refused(batch, error, now))
+        elif len(batch.questions) == 1:
+            self._hand_out(batcher.blame(batch, error, now))
+        elif not batcher.accuse(batch, error, now):
+            self._again(batch, error)
+        self._wake()
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -681,6 +751,37 @@ class Lane:
                     type(error).__name__,
                 )
             )
+
+    def _watch(self, ticket: Ticket, now: float) -> None:
+        """Tell of a call when it starts and when it is over."""
+        number = self._numbers[ticket] = next(_numbers)
+        endpoint, user = self.endpoint.name, self.line.key.user
+        self._tell(CallStarted(endpoint, user, number, len(ticket.keys)))
+
+        def over(_: object) -> None:
+            del self._numbers[ticket]
+            error = ticket._exception  # asking for it aloud would hide that nobody else did
+            outcome = "ok" if error is None else type(error).__name__
+            if ticket.cancelled():
+                outcome = "cancelled"
+            self._tell(CallEnded(endpoint, user, number, self.loop.time() - now, outcome))
+
+        ticket.add_done_callback(over)
+
+    def _calls_of(self, batch: Batch) -> tuple[int, ...]:
+        """The numbers of the calls that wait for a batch."""
+        tickets = dict.fromkeys(ticket for ticket, _ in batch.tickets())
+        return tuple(self._numbers[ticket] for ticket in tickets if ticket in self._numbers)
+
+    def _tell_answer(
+        self, batch: Batch, slot: Any, outcome: OKXError | None, frozen: float = 0.0
+    ) -> None:
+        took = self.loop.time() - slot.sent_at
+        name, user = self.endpoint.name, self.line.key.user
+        word = "ok" if outcome is None else type(outcome).__name__
+        self._tell(ResponseReceived(name, user, batch.number, took, word))
+        if frozen:
+            self._tell(Refused(name, user, batch.number, frozen))
 
     def _tell(self, event: Event) -> None:
         observer = self._observer

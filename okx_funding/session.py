@@ -19,12 +19,13 @@ from .callers import Tally, Total
 from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
-from .endpoints import GET_TIME, Endpoint
+from .endpoints import GET_TIME, Endpoint, RateLimit
 from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from .events import Observer, Statistics
 from .hosts import Host
 from .registry import REGISTRY, BucketKey
 from .scheduler import WRONG_LOOP, Lane, Line, Policy
+from .secret import Secret
 from .transport import Transport
 from .wire import Response
 
@@ -77,6 +78,10 @@ class Session:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
             raise InvalidArgumentError("proxy must be a URL, such as http://localhost:3128")
+        if buckets is not None:
+            if not isinstance(buckets, str):
+                raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
+            buckets = Secret(buckets)
         self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
@@ -117,6 +122,8 @@ class Session:
         if transport is None or not transport.started:
             return
         transport.abandon()
+        if self._store is not None and not transport.inherited:
+            self._store.abandon()
         if callable(_warn) and not transport.inherited:
             _warn(
                 f"{self.name or repr(self)} was never closed: use async with, or await aclose()",
@@ -137,6 +144,11 @@ class Session:
         elif loop is not self._loop:
             raise WrongLoopError(WRONG_LOOP)
         return loop
+
+    def must_be_here(self) -> None:
+        """WrongLoopError where it belongs to another event loop than the running one."""
+        if self._loop is not None and asyncio.get_running_loop() is not self._loop:
+            raise WrongLoopError(WRONG_LOOP)
 
     # -- lanes -----------------------------------------------------------------------------
 
@@ -198,6 +210,11 @@ class Session:
             return _queue_of(self._store.bucket(key, claim), key, loop)
         return _line_of(key, claim, loop)
 
+    def check(self, limits: Mapping[str, RateLimit]) -> None:
+        """InvalidArgumentError for limits that can't be kept when shared buckets are lost."""
+        if self._store is not None:
+            self._store.check(limits)
+
     def user_of(self, profile: Profile) -> str | None:
         """The user id of the profile's key, if it is known."""
         self._bind()
@@ -207,8 +224,8 @@ class Session:
         """The profile's key is ``user``'s: what it sent counts as the user's."""
         loop = self._bind()
         if profile.credentials is not None:
-            REGISTRY.learn(profile.credentials, user)
             self._move(profile.credentials.mark, user, loop)
+            REGISTRY.learn(profile.credentials, user)
 
     def _move(self, old: str, new: str, loop: asyncio.AbstractEventLoop) -> None:
         """What a key did on its own account counts as its user's from now on."""
@@ -225,12 +242,11 @@ class Session:
         assert self._store is not None
         bucket = self._store.forget(old)
         heir = self._store.bucket(new, Claim(bucket.limit))
-        heir.silence()  # what the key sent as its own user isn't in there
+        heir.inherit(bucket, loop.time())
         line = bucket.queue() if bucket.queue is not None else None
         if isinstance(line, Line):
-            for owner, claim in bucket.claims.items():
-                heir.claim(owner, claim, loop.time())
             line.move_to(_queue_of(heir, new, loop))
+        bucket.close()
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -269,13 +285,16 @@ class Session:
     async def _ask_time(self, profile: Profile, host: Host) -> None:
         # https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time
         profile = dataclasses.replace(profile, credentials=None, observer=None)
-        lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
-        with contextlib.suppress(OKXError):
-            rows = await lane.ask((None,), Tally(), timeout=profile.request_timeout)
-            if rows:
-                wall = time.time()
-                offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
-                host.set_clock(offset, lane.loop.time(), wall)
+        for attempt in range(5):  # everybody who signs depends on it
+            with contextlib.suppress(OKXError):
+                lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
+                rows = await lane.ask((None,), Tally(), timeout=profile.request_timeout)
+                if rows:
+                    wall = time.time()
+                    offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
+                    host.set_clock(offset, lane.loop.time(), wall)
+                    return
+            await asyncio.sleep(0.1 * 2**attempt)
 
     # -- telling ---------------------------------------------------------------------------
 
@@ -310,17 +329,19 @@ class Session:
         given; new calls are refused meanwhile. Closing twice, or from several tasks, waits for
         the one closing.
         """
+        self.must_be_here()
         self._closed = True
         if self._loop is None:
             return
-        if asyncio.get_running_loop() is not self._loop:
-            raise WrongLoopError(WRONG_LOOP)
-        if drain and self._closing is None:
-            await self.drained(list(self._lanes.values()), timeout=timeout)
-        if self._closing is None:
-            for lane in list(self._lanes.values()):
-                lane.close()
-            self._closing = self._loop.create_task(self._shut())
+        self._total.shut()
+        try:
+            if drain and self._closing is None:
+                await self.drained(list(self._lanes.values()), timeout=timeout)
+        finally:
+            if self._closing is None:
+                for lane in list(self._lanes.values()):
+                    lane.close()
+                self._closing = self._loop.create_task(self._shut())
         await asyncio.shield(self._closing)
 
     async def _shut(self) -> None:

@@ -10,6 +10,10 @@ from .endpoints import RateLimit
 
 GUARD = 0.002
 """Seconds added to a window, for clocks that count whole milliseconds."""
+CREDITED = 0.75
+"""Share of the shortest round trip of late that a slot is credited ..."""
+MOST_CREDIT = 0.033
+"""... and the most it is, in seconds."""
 WITHDRAW = 15.0
 """Seconds that a refused slot stays out at first; 0 turns it off."""
 LONGEST_WITHDRAWAL = 4
@@ -23,7 +27,7 @@ RETRY_AFTER_CAP = 60.0
 class RoundTrips:
     """The shortest round trips of late, and how much of them a slot may be credited."""
 
-    EPOCH = 128
+    EPOCH = 512
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
@@ -37,6 +41,12 @@ class RoundTrips:
         self._now: list[float] = []
         self._before: list[float] = []
         self._left = self.EPOCH
+        self._longest = self._longest_before = 0.0
+
+    @property
+    def longest(self) -> float:
+        """The longest round trip of late."""
+        return max(self._longest, self._longest_before)
 
     def add_cold(self, seconds: float) -> None:
         """One that began with making a connection, and so tells little of the way."""
@@ -48,6 +58,7 @@ class RoundTrips:
         self.count += 1
         self.mean += (seconds - self.mean) * max(1 / 32, 1 / self.count)
         self._left -= 1
+        self._longest = max(self._longest, seconds)
         four = self._now
         if len(four) < 4 or seconds < four[3]:
             four.append(seconds)
@@ -57,6 +68,7 @@ class RoundTrips:
         if not self._left:
             self._left = self.EPOCH
             self._before, self._now = self._now, []
+            self._longest_before, self._longest = self._longest, seconds
             self._reckon()
         elif self.count == self.wanted:
             self._reckon()
@@ -65,10 +77,10 @@ class RoundTrips:
         four = sorted(self._now + self._before)[:4]
         if self.count < self.wanted or len(four) < 4:
             return
-        # Few samples of a jittery route lie above its true minimum, by about as much as the
-        # smallest of them lie apart.
-        self.shortest = max(0.0, 2 * four[0] - four[3])
-        self.credit = self.shortest / 2 + min(self.shortest / 8, 0.005)
+        # Few samples of a jittery route lie above its true minimum, by up to about twice what
+        # the smallest of them lie apart.
+        self.shortest = max(0.0, four[0] - 2 * (four[3] - four[0]))
+        self.credit = min(CREDITED * self.shortest, MOST_CREDIT)
 
 
 class Freezer:
@@ -139,10 +151,13 @@ class Slot:
         "keys",
         "seen_by",
         "sent_at",
+        "window",
     )
 
-    def __init__(self, seen_by: float = -math.inf) -> None:
+    def __init__(self, window: float, seen_by: float = -math.inf) -> None:
         self._cell: AsyncLimiter | None = None
+        self.window = window
+        """Seconds for which its last request counts."""
         self.sent_at = -math.inf
         self.seen_by = seen_by
         """The latest moment at which the exchange can have seen its last request."""
@@ -152,12 +167,14 @@ class Slot:
         self.free_at = -math.inf
         self.keys = self.callers = 0
         """What its request carries."""
+        self._set_free()
 
     def take(self, window: float, now: float) -> bool:
         """Take it for a request that leaves now, if its cell has cooled down."""
         cell = self._cell
-        if cell is None:
+        if cell is None or self.window != window:
             cell = self._cell = AsyncLimiter(1, window)
+            self.window = window
         elif not cell.has_capacity():
             return False
         pour(cell, 1.0)
@@ -165,23 +182,24 @@ class Slot:
         self.keys = self.callers = 0
         return True
 
-    def cool(self, seen_by: float, credit: float, window: float, now: float) -> None:
+    def untake(self) -> None:
+        """Nothing was sent: it is as free as it was."""
+        self._cell = None
+
+    def cool(self, seen_by: float, credit: float, now: float) -> None:
         """Its request was seen by ``seen_by``: free a window and the guard later."""
         self.seen_by = seen_by
         self.credit = min(credit, seen_by - self.sent_at)
-        self._set_free(window)
-        cell = self._cell
-        if cell is not None and cell.time_period == window:
-            level = max(0.0, 1 - (now - self.sent_at) / window)
-            pour(cell, min(1.0, (seen_by - self.credit - now) / window + 1) - level)
-        else:  # the window changed while the request was on its way
-            self._cell = None
+        self._set_free()
+        if self._cell is not None:
+            level = max(0.0, 1 - (now - self.sent_at) / self.window)
+            pour(self._cell, min(1.0, (seen_by - self.credit - now) / self.window + 1) - level)
 
-    def tighten(self, credit: float, window: float) -> None:
+    def tighten(self, credit: float) -> None:
         """No more than ``credit`` can be trusted now."""
         if credit < self.credit:
             self.credit = credit
-            self._set_free(window)
+            self._set_free()
 
     def rebase(self, window: float, not_before: float = -math.inf, shift: float = 0.0) -> None:
         """The window, or the clock, is another now: what was seen stays seen.
@@ -189,14 +207,16 @@ class Slot:
         It stands for whatever was seen until ``not_before``, too.
         """
         self._cell = None
+        self.window = window
         self.seen_by += shift
         self.benched_until += shift
         if self.seen_by - self.credit < not_before:
             self.seen_by, self.credit = not_before, 0.0
-        self._set_free(window)
+        self._set_free()
 
-    def _set_free(self, window: float) -> None:
-        self.free_at = max(self.seen_by - self.credit + window + GUARD, self.benched_until)
+    def _set_free(self) -> None:
+        seen = self.seen_by - self.credit
+        self.free_at = max(seen + self.window + GUARD, self.benched_until)
 
 
 def pour(cell: AsyncLimiter, amount: float) -> None:

@@ -186,6 +186,7 @@ class Transport:
             raise
         except Exception as error:  # every kind of it is put into our own words
             failure = _translate(error, label, timeout, self._http, attempt)
+            error.__traceback__ = None  # the answer holds the error, and its frames the answer
         raise failure
 
     async def _read(

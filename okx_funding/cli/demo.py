@@ -16,7 +16,7 @@ from okx_funding.errors import OKXError
 from okx_funding.models import AssetValuation, NonTradableAsset
 from okx_funding.simulator import SimulatedExchange
 
-from . import show
+from . import chaos, show
 from .outcome import Failure
 
 _LATENCY, _JITTER = 0.02, 0.01
@@ -45,14 +45,18 @@ class Report:
 
 def demo(args: argparse.Namespace) -> None:
     """Run it and show it. Raises Failure when anything went wrong."""
+    if args.chaos:
+        _chaos(args)
+        return
     console = show.console()
+    callers = args.callers or 300
     if not args.json:
         console.print(
-            f"{args.callers} callers at once, each asking for 1 to 3 of {args.currencies} "
+            f"{callers} callers at once, each asking for 1 to 3 of {args.currencies} "
             "currencies, and a simulated exchange on this machine that counts.\n"
         )
     try:
-        report, rows, valuation = asyncio.run(_run(args.callers, args.currencies))
+        report, rows, valuation = asyncio.run(_run(callers, args.currencies))
     except OKXError as error:
         raise Failure(f"the demo failed: {error}") from None
     if args.json:
@@ -63,9 +67,33 @@ def demo(args: argparse.Namespace) -> None:
         console.print(show.asset_table(rows))
         console.print("What all accounts are worth:")
         console.print(show.valuation_table(valuation))
-    if report.problems:
-        more = len(report.problems) - 3
-        raise Failure("; ".join(report.problems[:3]) + (f"; and {more} more" if more > 0 else ""))
+    _complain(report.problems)
+
+
+def _chaos(args: argparse.Namespace) -> None:
+    console = show.console()
+    callers = args.callers or 10_000
+    if not args.json:
+        console.print(
+            f"{callers} callers within three seconds, each asking for 1 to 3 of {args.currencies} "
+            "currencies, and a simulated exchange on this machine that misbehaves in every way it "
+            "knows.\n"
+        )
+    try:
+        happened = asyncio.run(chaos.run(callers, args.currencies))
+    except OKXError as error:
+        raise Failure(f"the demo failed: {error}") from None
+    if args.json:
+        show.print_json(asdict(happened))
+    else:
+        console.print(show.figures(chaos.lines(happened)))
+    _complain(happened.problems)
+
+
+def _complain(problems: Sequence[str]) -> None:
+    if problems:
+        more = len(problems) - 3
+        raise Failure("; ".join(problems[:3]) + (f"; and {more} more" if more > 0 else ""))
 
 
 async def _run(

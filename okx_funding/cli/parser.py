@@ -85,7 +85,12 @@ def _demo(command: Command) -> None:
         "Start a simulated exchange on this machine, let some hundred callers ask it for a few\n"
         "hundred currencies all at once, and show what it took. Ends within seconds.",
     )
-    demo.add_argument("--callers", type=_count, default=300, help="how many (default: 300)")
+    demo.add_argument(
+        "--chaos",
+        action="store_true",
+        help="ten thousand callers of 40 users, while a fifth of the requests goes wrong",
+    )
+    demo.add_argument("--callers", type=_count, help="how many (default: 300, or 10000)")
     demo.add_argument(
         "--currencies", type=_count, default=500, help="of how many they choose (default: 500)"
     )
@@ -161,7 +166,13 @@ def _limits(command: Command) -> None:
         "limits:limits",
         "show the built-in table of OKX's limits",
         "Show the limits that are kept unless rate_limits= says otherwise, and OKX's page that\n"
-        "each comes from. Nothing is sent.",
+        "each comes from. Nothing is sent. With --buckets: the limits that processes share in a\n"
+        "Redis, of all users, as they are in use now.",
+    )
+    limits.add_argument(
+        "--buckets",
+        metavar="URL",
+        help="the URL given to Session(buckets=), such as redis://localhost:6379/0",
     )
     limits.add_argument("--json", action="store_true", help="print the table as JSON")
 

@@ -13,6 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from okx_funding.events import BucketStatistics
 from okx_funding.models import AssetValuation, NonTradableAsset, Row
 
 from .outcome import one_line
@@ -39,11 +40,12 @@ def amount(value: Decimal | None) -> str:
     return "-" if value is None else format(value, "f")
 
 
-def asset_table(rows: Iterable[NonTradableAsset]) -> Table:
-    """One line for each currency and chain."""
-    table = _table()
-    for name in ("Currency", "Chain"):
-        table.add_column(name, overflow="fold")
+def asset_table(
+    rows: Iterable[NonTradableAsset], *, marked: Iterable[NonTradableAsset] = ()
+) -> Table:
+    """One line for each currency and chain; those of ``marked`` stand out."""
+    table = table_of("Currency", "Chain")
+    bold = {(row.ccy, row.chain) for row in marked}
     for name in ("Balance", "Least withdrawal", "Fee"):
         table.add_column(name, justify="right", overflow="fold")
     for name in ("Withdrawable", "Tag"):
@@ -59,7 +61,8 @@ def asset_table(rows: Iterable[NonTradableAsset]) -> Table:
             withdrawable,
             "needed" if row.need_tag else "-",
         )
-        table.add_row(*map(one_line, cells), style=None if row.can_wd else "dim")
+        style = "bold" if (row.ccy, row.chain) in bold else None if row.can_wd else "dim"
+        table.add_row(*map(one_line, cells), style=style)
     return table
 
 
@@ -77,8 +80,7 @@ def valuation_table(valuation: AssetValuation) -> Table:
         )
         if value is not None
     ]
-    table = _table()
-    table.add_column("Account")
+    table = table_of("Account")
     table.add_column(one_line(valuation.ccy), justify="right", overflow="fold")
     for number, (name, value) in enumerate(lines):
         table.add_row(name, amount(value), style=None if number else "bold")
@@ -95,8 +97,32 @@ def figures(lines: Sequence[tuple[str, str]]) -> Table:
     return table
 
 
-def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, header_style="bold")
+def bucket_table(buckets: Iterable[BucketStatistics]) -> Table:
+    """One line for each bucket, as it is now."""
+    table = table_of("Limit of")
+    for name in ("Limit", "Free", "Next in", "Waiting", "Sent", "Refused", "In use"):
+        table.add_column(name, justify="right")
+    for bucket in buckets:
+        table.add_row(
+            bucket.endpoint,
+            f"{bucket.count} per {bucket.period:g} s",
+            str(bucket.slots_free),
+            "-" if not 0 < bucket.next_slot_in < 1e9 else f"{bucket.next_slot_in:.1f} s",
+            str(bucket.callers_waiting),
+            str(bucket.requests_sent),
+            str(bucket.requests_refused),
+            f"{bucket.utilisation:.0%}",
+            style="yellow" if bucket.shared_with_others else None,
+        )
+    return table
+
+
+def table_of(*names: str) -> Table:
+    """A table in the house's style with these columns; words are folded, never cut."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for name in names:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def _plain(value: object) -> Any:

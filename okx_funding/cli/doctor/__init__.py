@@ -19,11 +19,11 @@ from okx_funding.credentials import Credentials, resolve
 from okx_funding.errors import InvalidArgumentError
 from okx_funding.session import Session
 
+from .account import key
 from .finding import Finding, line_of
-from .key import key
 from .machine import host, limits, proxy, versions
+from .network import way
 from .road import Road
-from .way import way
 
 
 def doctor(args: argparse.Namespace) -> None:

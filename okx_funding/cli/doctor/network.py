@@ -52,10 +52,9 @@ async def _dns(host: str, port: int, timeout: float) -> Finding:
             addresses = await asyncio.wrap_future(_look_up(host, port))
     except TimeoutError:
         return Finding("DNS", "problem", f"no answer for {host} within {timeout:g} s", _DNS_ADVICE)
-    except OSError as error:
-        return Finding(
-            "DNS", "problem", f"{host} isn't found ({error.strerror or error})", _DNS_ADVICE
-        )
+    except (OSError, UnicodeError) as error:  # the latter for a name that can't be one
+        reason = getattr(error, "strerror", None) or str(error)
+        return Finding("DNS", "problem", f"{host} isn't found ({reason})", _DNS_ADVICE)
     took = (loop.time() - began) * 1000
     if addresses == [host]:
         return Finding("DNS", "ok", f"{host} is an address")
@@ -70,7 +69,7 @@ def _look_up(host: str, port: int) -> Future[list[str]]:
     def look_up() -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except Exception as error:
             future.set_exception(error)
         else:
             future.set_result(list(dict.fromkeys(str(address[4][0]) for address in found)))

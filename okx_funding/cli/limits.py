@@ -1,0 +1,59 @@
+"""``okx-funding limits``: the built-in table, and where each number comes from."""
+
+from __future__ import annotations
+
+import argparse
+
+from okx_funding.endpoints import ENDPOINTS, Scope
+
+from . import show
+
+_COUNTED_BY: dict[Scope, str] = {
+    "user": "User ID",
+    "user+ccy": "User ID and currency",
+    "ip": "IP address",
+}
+
+
+def limits(args: argparse.Namespace) -> None:
+    """Show the limits that are in force where nobody says otherwise. Nothing is sent."""
+    if args.buckets is not None:
+        from .shared import shared_limits
+
+        shared_limits(args)
+        return
+    if args.json:
+        show.print_json(
+            [
+                {
+                    "name": endpoint.name,
+                    "method": endpoint.method,
+                    "path": endpoint.path,
+                    "count": endpoint.limit.count,
+                    "period": endpoint.limit.period,
+                    "scope": endpoint.scope,
+                    "permission": endpoint.permission,
+                    "maxKeys": endpoint.max_keys,
+                    "source": endpoint.docs,
+                }
+                for endpoint in ENDPOINTS.values()
+            ]
+        )
+        return
+    table = show.table_of("Method", "Request", "Limit", "Counted by", "Currencies")
+    for endpoint in ENDPOINTS.values():
+        table.add_row(
+            endpoint.name,
+            str(endpoint),
+            str(endpoint.limit),
+            _COUNTED_BY[endpoint.scope],
+            f"up to {endpoint.max_keys}" if endpoint.max_keys > 1 else "-",
+        )
+    console = show.console()
+    console.print(table)
+    for endpoint in ENDPOINTS.values():
+        console.print(f"{endpoint.name}: {endpoint.docs}", soft_wrap=True)
+    console.print(
+        "\nSeveral API keys of one user share a limit, each sub-account has its own. Others than\n"
+        'these: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).'
+    )

@@ -1,0 +1,99 @@
+"""Fixtures that need no event loop of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from okx_funding.credentials import Credentials
+    from okx_funding.simulator import SimulatedExchange
+
+_serial = itertools.count(1)
+
+
+@pytest.fixture
+def okx_credentials() -> Credentials:
+    """Made-up credentials of a user whom no other test knows, so that limits aren't shared."""
+    from okx_funding.credentials import Credentials
+
+    number = next(_serial)
+    return Credentials(
+        f"made-up-key-{os.getpid()}-{number}",
+        f"made-up-secret-{number}",
+        f"made-up-passphrase-{number}",
+        user_id=f"{os.getpid()}{number:06d}",
+    )
+
+
+@pytest.fixture
+def okx_exchange_options() -> dict[str, Any]:
+    """Options of every `SimulatedExchange` that fixtures make; to be overridden in conftest.py.
+
+    The marker ``okx_exchange`` comes before it.
+    """
+    return {}
+
+
+@pytest.fixture
+def okx_client_options() -> dict[str, Any]:
+    """Options of every `FundingClient` that fixtures make; to be overridden in conftest.py.
+
+    The marker ``okx_client`` comes before it.
+    """
+    return {}
+
+
+@pytest.fixture
+def okx_exchange_in_thread(
+    request: pytest.FixtureRequest,
+    okx_credentials: Credentials,
+    okx_exchange_options: dict[str, Any],
+) -> Iterator[SimulatedExchange]:
+    """A simulated exchange in a thread of its own, for synchronous code and other processes."""
+    from okx_funding.simulator import SimulatedExchange, in_thread
+
+    options = {"users": [okx_credentials]} | merged(request, "okx_exchange", okx_exchange_options)
+    with in_thread(SimulatedExchange(**options)) as exchange:
+        yield exchange
+
+
+@pytest.fixture
+def okx_environment(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
+    """The environment variables by which a bot finds the exchange and its keys, set.
+
+    The exchange is that of ``okx_exchange`` where the test uses it, else that of
+    ``okx_exchange_in_thread``. Other variables that begin with ``OKX_`` are gone meanwhile.
+    """
+    asynchronous = "okx_exchange" in request.fixturenames
+    exchange: SimulatedExchange = request.getfixturevalue(
+        "okx_exchange" if asynchronous else "okx_exchange_in_thread"
+    )
+    api_key, secret_key, passphrase = exchange.credentials.reveal()
+    variables = {
+        "OKX_API_BASE_URL": exchange.base_url,
+        "OKX_API_KEY": api_key,
+        "OKX_SECRET_KEY": secret_key,
+        "OKX_PASSPHRASE": passphrase,
+        "OKX_USER_ID": exchange.user_ids[0],
+        "OKX_DEMO": "0",
+    }
+    for name in [name for name in os.environ if name.startswith("OKX_")]:
+        monkeypatch.delenv(name)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+def merged(request: pytest.FixtureRequest, marker: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of all markers of the test; the nearest one counts most."""
+    result = dict(options)
+    for mark in reversed(list(request.node.iter_markers(marker))):
+        result |= mark.kwargs
+    return result

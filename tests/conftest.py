@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import inspect
 import logging
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,8 @@ import aiohttp
 import aioresponses.core
 import pytest
 from hypothesis import settings
+
+import okx_funding.testing.plugin
 
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -37,6 +41,46 @@ if aioresponses_needs_help(aiohttp.ClientResponse):
             super().__init__(method.upper(), url, **kwargs)
 
     aioresponses.core.ClientResponse = _Response  # type: ignore[misc]
+
+
+LOOP = os.environ.get("OKX_TEST_LOOP", "")
+"""``eager``: tasks begin at once (3.12+). ``uvloop``: tests that are marked ``anyloop``, or that
+need no virtual time, run there, in real time."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "anyloop(wanted=True): quick enough in real time as well.")
+    if LOOP not in ("", "eager", "uvloop"):
+        raise pytest.UsageError(f"OKX_TEST_LOOP is eager or uvloop, not {LOOP!r}")
+    if not config.pluginmanager.has_plugin("okx_funding"):  # a checkout that wasn't installed
+        config.pluginmanager.register(okx_funding.testing.plugin, "okx_funding")
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    if sys.version_info >= (3, 12):
+        loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
+def _runs_on_uvloop(item: pytest.Item) -> bool:
+    wanted = item.get_closest_marker("anyloop")
+    if wanted is None:
+        wanted = item.get_closest_marker("looptime")
+        return wanted is None or wanted.args == (False,)
+    return wanted.args != (False,)
+
+
+if LOOP:
+
+    def pytest_asyncio_loop_factories(
+        config: pytest.Config, item: pytest.Item
+    ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        if LOOP == "eager":
+            return {"eager": _eager_loop}
+        if _runs_on_uvloop(item):
+            return {"uvloop": importlib.import_module("uvloop").new_event_loop}
+        return {"asyncio": asyncio.new_event_loop}
 
 
 def pytest_collection_finish() -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import json
 import logging
 import pickle
+import re
+import socket
 import traceback
 import warnings
+from urllib.parse import quote
 
 import pytest
 
 from okx_funding import Credentials, FundingClient, OKXError, Session
+from okx_funding.endpoints import GET_ASSET_VALUATION
 from okx_funding.events import Event
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
+from okx_funding.wire import Response, parse_response
+from tests.faults.answers import BADLY_PACKED, HEADED, NO_HTTP, STRANGE
 from tests.support import Scripted, answers, closes, failure_of, hangs, http, resets, says
 
 pytestmark = pytest.mark.looptime
@@ -29,19 +36,51 @@ def bird():
 
 
 def forms(part):
-    return {part, repr(part)[1:-1], json.dumps(part)[1:-1], part.encode().hex()}
+    return {part, repr(part)[1:-1], json.dumps(part)[1:-1], part.encode().hex(), quote(part)}
 
 
-SONGS = {
-    **dict.fromkeys(forms(KEY), "the key"),
-    **dict.fromkeys(forms(SECRET), "the secret key"),
-    **dict.fromkeys(forms(WORD), "the passphrase"),
+BAR = 12
+"""So many characters of a part are heard as if they were all of it."""
+
+
+def bars(part):
+    """Every piece of the part, in all its forms, that is long enough to be of use."""
+    return {
+        form[start : start + BAR]
+        for form in forms(part)
+        for start in range(max(1, len(form) - BAR + 1))
+    }
+
+
+def listening(songs):
+    return re.compile("|".join(map(re.escape, sorted(songs, key=len, reverse=True)))).search
+
+
+HEARS = {
+    "the key": listening(bars(KEY)),
+    "the secret key": listening(bars(SECRET)),
+    "the passphrase": listening(bars(WORD)),
 }
 
 
 def heard_in(text, *signatures):
-    found = {name for song, name in SONGS.items() if song in text}
-    return found | {"a signature" for signature in signatures if signature in text}
+    found = {name for name, hears in HEARS.items() if hears(text)}
+    pieces = {piece for signature in signatures for piece in bars(signature)}
+    return found | {"a signature" for piece in pieces if piece in text}
+
+
+@pytest.fixture(autouse=True)
+def signatures(monkeypatch):
+    """Every signature that is made."""
+    made = []
+    sign = Credentials.sign
+
+    def signs(self, *args):
+        made.append(sign(self, *args))
+        return made[-1]
+
+    monkeypatch.setattr(Credentials, "sign", signs)
+    return made
 
 
 def chain_of(error):
@@ -65,6 +104,8 @@ def everything_about(error):
         yield repr(getattr(each, "__notes__", ""))
         if isinstance(each, OKXError):
             yield pickle.dumps(each).decode("latin-1")
+            yield repr(vars(copy.deepcopy(each)))
+            yield repr(each.__reduce__())
         told = traceback.TracebackException.from_exception(each, capture_locals=True)
         yield "".join(told.format())
 
@@ -98,21 +139,41 @@ def talkative():
     loop.slow_callback_duration = 0
 
 
-async def sing(base_url, ear, signatures=list, **options):
+def visible(*objects):
+    """What a debugger shows of them, and of what they are made of."""
+    for each in objects:
+        yield repr(each)
+        yield str(each)
+        yield repr(getattr(each, "__dict__", ""))
+        yield repr([getattr(each, name, "") for name in getattr(each, "__slots__", ())])
+
+
+async def sing(base_url, ear, signatures, proxy=None, **options):
     """Fail in every way that this server brings about, and look everywhere."""
     talkative()
-    async with Session() as session:
-        client = FundingClient(bird(), base_url=base_url, session=session, **options)
-        errors = [
-            await failure_of(client.get_non_tradable_assets("CELT"), OKXError),
-            await failure_of(client.get_asset_valuation(timeout=20), OKXError),
-        ]
-        shown = [repr(client), repr(session), repr(client.statistics()), str(session.statistics())]
-        shown += [repr(lane) for lane in client._lanes.values()]
-        shown += map(repr, asyncio.all_tasks())
+    events: list[Event] = []
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        async with Session(proxy=proxy) as session:
+            client = FundingClient(
+                bird(), base_url=base_url, session=session, observer=events.append, **options
+            )
+            call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
+            await asyncio.sleep(0.02)
+            shown = [*visible(*session._flights, *asyncio.all_tasks())]  # while it is on the wire
+            errors = [
+                await failure_of(call, OKXError),
+                await failure_of(client.get_asset_valuation(timeout=20), OKXError),
+            ]
+            lanes = list(client._lanes.values())
+            parts = [client._profile, session._transport, *session._hosts.values(), *lanes]
+            parts += [each for lane in lanes for each in (lane.line, lane.batcher, lane._circuit)]
+            shown += visible(client, session, client.statistics(), session.statistics(), *parts)
+            shown += visible(call, *asyncio.all_tasks(), *events)
     asyncio.get_running_loop().set_debug(False)
+    shown += [str(each.message) for each in warned]
     for text in [*shown, *ear.texts, *(text for e in errors for text in everything_about(e))]:
-        assert not heard_in(text, *signatures()), text
+        assert not heard_in(text, *signatures), text
     return errors
 
 
@@ -128,10 +189,11 @@ OFFENDING = [
     [*OFFENDING, Fault.hang(30), *(Fault.code(c) for c in ("50101", "50105", "50111", "50113"))],
     ids=repr,
 )
-async def test_no_fault_of_the_exchange_makes_the_canary_sing(fault, ear):
+async def test_no_fault_of_the_exchange_makes_the_canary_sing(fault, ear, signatures):
     async with SimulatedExchange(users=[bird()]) as exchange:
         exchange.fail_next(999, fault)
-        await sing(exchange.base_url, ear, max_retries=1, max_refusals=2)
+        await sing(exchange.base_url, ear, signatures, max_retries=1, max_refusals=2)
+    assert signatures
 
 
 SCRIPTS = {
@@ -143,19 +205,47 @@ SCRIPTS = {
     "bad gzip": answers(b"no gzip", headers=["Content-Encoding: gzip"]),
     "no json": answers(b"certainly not"),
     "wrong types": answers(b'{"code":"0","data":[{"ccy":1,"totalBal":[]}]}'),
+    "too much": answers(b" " * 9_000_000),
+    **{name: says(data, then_close=True) for name, data in (NO_HTTP | HEADED).items()},
+    **{name: answers(body) for name, body in STRANGE.items()},
+    **{
+        name: answers(body, headers=[f"Content-Encoding: {encoding}"])
+        for name, (body, encoding) in BADLY_PACKED.items()
+    },
 }
 
 
 @pytest.mark.parametrize("script", SCRIPTS.values(), ids=SCRIPTS)
-async def test_no_broken_server_makes_the_canary_sing(script, ear):
+async def test_no_broken_server_makes_the_canary_sing(script, ear, signatures):
     async with Scripted(script) as server:
+        await sing(server.base_url, ear, signatures, max_retries=1)
+        assert server.heard[0].headers["ok-access-sign"] in signatures
+        heard = heard_in(repr(server.heard[0]), *signatures)
+        assert heard == {"the key", "the passphrase", "a signature"}
+
+
+@pytest.mark.parametrize("where", ["nobody listens", "407", "502", "closes"])
+async def test_no_proxy_makes_the_canary_sing(where, ear, signatures):
+    script = closes if where == "closes" else answers(b"", int(where) if where.isdigit() else 200)
+    async with Scripted(script) as server:
+        port = "9" if where == "nobody listens" else server.base_url.rpartition(":")[2]
         await sing(
-            server.base_url,
+            "https://okx.invalid",
             ear,
-            lambda: [heard.headers["ok-access-sign"] for heard in server.heard],
+            signatures,
+            proxy=f"http://user:{quote(WORD, safe='')}@127.0.0.1:{port}",
             max_retries=1,
         )
-        assert heard_in(repr(server.heard[0])) == {"the key", "the passphrase"}
+        assert not heard_in(" ".join(repr(heard) for heard in server.heard))
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:9", "https://okx.invalid"])
+async def test_no_missing_server_makes_the_canary_sing(url, ear, signatures, monkeypatch):
+    async def getaddrinfo(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    await sing(url, ear, signatures, max_retries=1)
 
 
 class Parrot:
@@ -183,14 +273,69 @@ def in_message(raw):
         lambda raw: "403|" + " ".join(line for line in raw.split("\r\n") if "ACCESS" in line),
         lambda raw: "502|<pre>" + raw[raw.index("OK-ACCESS") :],
         lambda raw: "200|" + raw,
+        lambda raw: "429|" + quote(raw[raw.index("OK-ACCESS") :]),
+        lambda raw: "500|" + json.dumps({"headers": raw[raw.index("OK-ACCESS") :].split("\r\n")}),
+        lambda raw: "200|" + json.dumps({"code": said(raw, "KEY"), "msg": said(raw, "SIGN")}),
+        lambda raw: "401|" + json.dumps({"code": "50113", "msg": f"{said(raw, 'SIGN')} is wrong"}),
     ],
-    ids=["msg", "headers", "page", "200"],
+    ids=["msg", "headers", "page", "200", "quoted", "json", "code", "sign"],
 )
-async def test_a_parrot_is_no_canary(shape, ear):
+async def test_a_parrot_is_no_canary(shape, ear, signatures):
     parrot = Parrot(shape)
     async with parrot.server as server:
-        errors = await sing(server.base_url, ear, max_retries=0)
+        errors = await sing(server.base_url, ear, signatures, max_retries=0, max_refusals=1)
     assert errors
+
+
+def said(raw, name):
+    """What the request said under this header."""
+    return next(
+        line.partition(": ")[2]
+        for line in raw.split("\r\n")
+        if line.upper().startswith(f"OK-ACCESS-{name}")
+    )
+
+
+@pytest.mark.parametrize("song", [KEY, SECRET, WORD, "the signature"], ids=str)
+@pytest.mark.parametrize("status", [200, 403, 400])
+def test_what_a_parrot_says_is_redacted_before_it_is_cut_short(song, status, signatures):
+    if song == "the signature":
+        song = bird().sign("2020-12-08T09:08:57.715Z", "GET", "/api/v5/account/balance")
+    texts = ["." * before + song + "." for before in range(1500)]
+    for text in [*texts, f"{song}." * 200, song * 200]:
+        body = text if status == 403 else json.dumps({"code": "51000", "msg": text})
+        answer = Response(status, body.encode())
+        with pytest.raises(OKXError) as caught:
+            parse_response(GET_ASSET_VALUATION, answer, bird().redact)
+        told = f"{caught.value} {vars(caught.value)}"
+        assert not heard_in(told, *signatures), told
+
+
+async def test_a_parrot_that_speaks_no_http_is_not_quoted():
+    async def speak(wire):
+        key = said(server.heard[-1].raw.decode("latin-1"), "KEY")
+        wire.write(f"{'.' * len(server.heard)}{key}\r\n\r\n".encode())
+        wire.close()
+
+    async with (
+        Scripted(speak) as server,
+        FundingClient(bird(), base_url=server.base_url, max_retries=0) as client,
+    ):
+        for _ in range(80):
+            error = await failure_of(client.get_non_tradable_assets("CELT"), OKXError)
+            assert not heard_in(str(error)), error
+
+
+@pytest.mark.parametrize("place", ["Location: http://{}.example/", "Content-Encoding: {}", "X {}"])
+async def test_a_parrot_that_speaks_in_headers_is_no_canary(place, ear, signatures):
+    async def speak(wire):
+        key = said(server.heard[-1].raw.decode("latin-1"), "KEY")
+        status = 302 if "Location" in place else 200
+        answer = http(b"x", status, [place.format(key)])
+        wire.write(answer if ":" in place else answer.replace(b"200", key.encode()))
+
+    async with Scripted(speak) as server:
+        await sing(server.base_url, ear, signatures, max_retries=0)
 
 
 async def test_what_fails_before_sending_keeps_silent(ear):

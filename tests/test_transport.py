@@ -165,6 +165,9 @@ BROKEN = {
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", then_close=True
     ),
     "bad gzip": says(http(b"no gzip", headers=["Content-Encoding: gzip"])),
+    "half of a gzip stream": says(
+        http(gzip.compress(BODY)[:-20], headers=["Content-Encoding: gzip"])
+    ),
     "bad deflate": says(http(b"\x00\x01", headers=["Content-Encoding: deflate"])),
     "a long header": says(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n", then_close=True),
     "a null in a header": says(b"HTTP/1.1 200 OK\r\nX: a\0b\r\n\r\n", then_close=True),
@@ -200,14 +203,11 @@ async def test_nothing_of_aiohttp_hangs_on_an_error_that_leaves_the_room(script)
     assert chain_of(error) == [error]
 
 
-HALVES = {
-    "no length": says(http(BODY[: len(BODY) // 2], length=None), then_close=True),
-    "gzip": says(http(gzip.compress(BODY)[:-20], headers=["Content-Encoding: gzip"])),
-}
+HALF_WITHOUT_LENGTH = says(http(BODY[: len(BODY) // 2], length=None), then_close=True)
 
 
-@pytest.mark.parametrize("half", HALVES.values(), ids=HALVES)
-async def test_half_a_body_that_http_takes_for_whole_is_found_by_the_decoder(half):
+async def test_half_a_body_that_http_takes_for_whole_is_found_by_the_decoder():
+    half = HALF_WITHOUT_LENGTH
     async with at_script(half, fine) as (server, client):
         await works(client)
         assert len(server.heard) == 2

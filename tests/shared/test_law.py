@@ -1,0 +1,330 @@
+"""What the two scripts do, at times of the tests' choice, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.shared.law import GUARD, SECOND, Scripts, ask
+from tests.shared.servers import RedisServer
+
+WINDOW = SECOND + GUARD
+UNKNOWN = WINDOW + 250_000
+START = 1_700_000_000 * SECOND
+
+
+@pytest.fixture
+def scripts(redis_server: RedisServer) -> Iterator[Scripts]:
+    it = Scripts(redis_server.url)
+    yield it
+    it.close()
+
+
+def give(me, serial, slot, seen=0, **more):
+    return {"me": me, "serial": serial, "id": slot, "seen": seen, **more}
+
+
+class Process:
+    """Asks with rising numbers, and remembers what it won."""
+
+    def __init__(self, scripts, name, **settings):
+        self.scripts, self.name, self.settings = scripts, name, settings
+        self.serial = 0
+        self.held = []
+
+    def take(self, now, wanted=1, **more):
+        self.serial += 1
+        asked = ask(self.name, self.serial, **{"wanted": wanted, **self.settings, **more})
+        due, self.hoped, self.others, self.count, self.period, *won = self.scripts.take(
+            asked, START + now
+        )
+        self.held += [(self.serial, slot) for slot in won]
+        return len(won), due
+
+    def give(self, now, seen=0, **more):
+        serial, slot = self.held.pop(0)
+        return self.scripts.give(give(self.name, serial, slot, seen, **more), START + now)
+
+    def begin(self):
+        """Known history: all slots are free at 0."""
+        self.take(-2 * UNKNOWN, 0)
+        return self
+
+
+def test_a_new_bucket_begins_with_one_silent_window(scripts):
+    a = Process(scripts, "a")
+    assert a.take(0) == (0, UNKNOWN)
+    assert a.take(UNKNOWN - 1) == (0, 1)
+    assert a.take(UNKNOWN, 6) == (6, 0)
+
+
+def test_a_slot_is_free_a_window_after_its_request_was_seen(scripts):
+    a = Process(scripts, "a").begin()
+    assert a.take(0, 6)[0] == 6
+    assert [a.give(50_000, seen=-20_000) for _ in range(6)] == [1] * 6
+    assert a.take(60_000) == (0, 30_000 + WINDOW - 60_000)
+    assert a.take(30_000 + WINDOW, 6)[0] == 6
+
+
+def test_who_dies_with_slots_in_hand_holds_them_for_its_lease_and_no_longer(scripts):
+    dead, b = Process(scripts, "dead").begin(), Process(scripts, "b")
+    assert dead.take(0, 6)[0] == 6
+    assert b.take(SECOND) == (0, 15 * SECOND + WINDOW)
+    assert b.take(16 * SECOND + WINDOW, 6)[0] == 6
+    assert dead.give(17 * SECOND) == 0, "what it gives back later is not its own any more"
+
+
+def test_estimates_hope_that_what_is_held_comes_back(scripts):
+    a, b, c = (Process(scripts, name, count=2).begin() for name in "abc")
+    a.take(0, 2)
+    b.take(10)
+    assert (b.hoped, c.take(20)[1], c.hoped) == (WINDOW, 16 * SECOND + WINDOW - 20, WINDOW)
+    a.give(50_000, freeze=5 * SECOND)
+    b.take(60_000)
+    assert b.hoped == 5 * SECOND - 10_000, "and no more than that"
+
+
+def test_a_slot_is_given_back_once(scripts):
+    a = Process(scripts, "a").begin()
+    a.take(0)
+    ((serial, slot),) = a.held
+    assert a.give(0) == 1
+    assert scripts.give(give("a", serial, slot, 5 * SECOND), START) == 0
+
+
+def test_an_answer_that_was_lost_costs_no_slot(scripts):
+    a, b = Process(scripts, "a").begin(), Process(scripts, "b")
+    assert a.take(0, 6)[0] == 6
+    a.held.clear()
+    first = a.serial
+    assert a.take(SECOND, 0, lost=first) == (0, 0)
+    assert b.take(SECOND, 6)[0] == 6
+    assert scripts.hash()["sent"] == "6"
+
+
+def test_what_was_heard_is_kept_when_a_later_answer_was_lost(scripts):
+    a, b = Process(scripts, "a").begin(), Process(scripts, "b")
+    assert a.take(0, 2)[0] == 2
+    assert a.take(0, 2)[0] == 2
+    a.take(SECOND, 0, lost=a.serial)
+    assert b.take(SECOND, 6)[0] == 4
+    assert a.give(SECOND) == 1
+
+
+def test_an_ask_that_its_process_gave_up_takes_nothing(scripts):
+    """A frozen server executes what stood in its buffers when it thaws."""
+    a = Process(scripts, "a").begin()
+    late = ask("a", a.serial + 1, wanted=6)
+    a.serial += 1
+    a.take(0, 0, lost=a.serial)
+    before = scripts.hash()
+    assert scripts.take(late, START + SECOND) == []
+    assert scripts.hash() == before
+
+
+def test_slots_are_left_for_those_who_wait_longer(scripts):
+    a, b, c = (Process(scripts, name).begin() for name in "abc")
+    assert a.take(0, 6)[0] == 6
+    assert b.take(100)[0] == 0
+    assert c.take(200)[0] == 0
+    for _ in range(2):
+        a.give(300)
+    assert a.take(300 + WINDOW)[0] == 0, "both are b's and c's"
+    assert c.take(300 + WINDOW)[0] == 1
+    assert b.take(300 + WINDOW)[0] == 1
+
+
+def test_who_has_won_goes_behind_the_others(scripts):
+    a, b = Process(scripts, "a", count=1).begin(), Process(scripts, "b", count=1)
+    assert a.take(0, 5)[0] == 1
+    assert b.take(10, 5)[0] == 0
+    order, now = [], 0
+    for _ in range(6):
+        (a if a.held else b).give(now)
+        now += WINDOW
+        for each in (a, b):
+            if each.take(now, 5)[0]:
+                order.append(each.name)
+    assert order == list("ababab")
+
+
+def test_free_slots_are_parted_among_those_who_wait(scripts):
+    a, b, c = (Process(scripts, name).begin() for name in "abc")
+    for each in (a, b, c):
+        each.take(-UNKNOWN, 6, silent=True)
+    won = [each.take(now, 6)[0] for now, each in enumerate((a, b, c, a, b, c))]
+    assert won == [2, 1, 1, 1, 1, 0]
+
+
+def test_a_waiting_process_is_told_when_its_turn_comes_earlier(scripts):
+    inbox = scripts.redis.pubsub(ignore_subscribe_messages=True)
+    inbox.subscribe("okx-funding:to:b", "okx-funding:to:c")
+    inbox.get_message(timeout=1)
+    inbox.get_message(timeout=1)
+    a, b, c = (Process(scripts, name, count=2).begin() for name in "abc")
+    assert a.take(0, 2)[0] == 2
+    b.take(10)
+    c.take(20)
+    a.give(1000)
+    message = inbox.get_message(timeout=1)
+    assert message["channel"] == "okx-funding:to:b"
+    assert message["data"] == f"{WINDOW} {scripts.name}"
+    assert inbox.get_message(timeout=0.05) is None, "c's turn is no earlier"
+    a.give(2000)
+    assert inbox.get_message(timeout=1)["channel"] == "okx-funding:to:c"
+    assert inbox.get_message(timeout=0.05) is None
+    inbox.close()
+
+
+def test_whoever_leaves_the_queue_makes_room(scripts):
+    a, b, c = (Process(scripts, name, count=1).begin() for name in "abc")
+    a.take(0)
+    assert b.take(10)[0] == c.take(20)[0] == 0
+    a.give(30)
+    b.take(40, 0)
+    assert c.take(30 + WINDOW)[0] == 1
+    assert "queue:b" not in scripts.hash()
+
+
+def test_whoever_is_gone_loses_its_place(scripts):
+    a, dead, c = (Process(scripts, name, count=1).begin() for name in ("a", "dead", "c"))
+    a.take(0)
+    a.give(0)
+    assert dead.take(10)[0] == c.take(20)[0] == 0
+    assert c.take(WINDOW)[0] == 0
+    assert c.take(WINDOW + SECOND)[0] == 0
+    assert c.take(WINDOW + SECOND + 1)[0] == 1
+    assert "queue:dead" not in scripts.hash()
+
+
+def test_places_and_claims_of_the_dead_are_cleared_away(scripts):
+    for number in range(50):
+        Process(scripts, f"p{number}", count=1).take(number)
+    assert len(scripts.hash()) > 100
+    Process(scripts, "last", count=1).take(61 * SECOND)
+    names = {name.partition(":")[0] for name in scripts.hash() if ":" in name}
+    assert names == {"slot", "claim"}
+    assert len(scripts.hash()) < 12
+
+
+def test_the_strictest_living_claim_rules(scripts):
+    wide = Process(scripts, "wide", count=6).begin()
+    strict = Process(scripts, "strict", count=2).begin()
+    assert wide.take(0, 6)[0] == 2
+    assert (wide.count, wide.period) == (2, WINDOW)
+    strict.take(0, 0, bye=True)
+    assert wide.take(1, 6)[0] == 0, "the slots that come back have an unknown history"
+    assert wide.count == 6
+    assert wide.take(1 + UNKNOWN, 6)[0] == 4
+
+
+def test_a_claim_lasts_a_minute(scripts):
+    wide = Process(scripts, "wide", count=6)
+    strict = Process(scripts, "strict", count=2)
+    strict.take(0, 0)
+    wide.take(60 * SECOND, 0)
+    assert wide.count == 2
+    wide.take(60 * SECOND + 1, 0)
+    assert wide.count == 6
+
+
+def test_equal_rates_are_held_by_the_smaller_burst(scripts):
+    Process(scripts, "a", count=6, period=WINDOW).take(0, 0)
+    big = Process(scripts, "b", count=12, period=2 * WINDOW)
+    big.take(0, 0)
+    assert (big.count, big.period) == (6, WINDOW)
+
+
+def test_a_longer_window_holds_longer(scripts):
+    a = Process(scripts, "a", count=1).begin()
+    a.take(0)
+    a.give(0)
+    slow = Process(scripts, "slow", count=1, period=2 * WINDOW)
+    assert slow.take(10) == (0, 2 * WINDOW - 10)
+
+
+def test_a_smaller_limit_waits_for_what_is_held(scripts):
+    a = Process(scripts, "a").begin()
+    assert a.take(0, 6)[0] == 6
+    few = Process(scripts, "few", count=2)
+    assert few.take(10)[0] == 0
+    for number in range(4):
+        a.give(20 + number)
+        assert few.take(20 + number + WINDOW)[0] == 0, f"{5 - number} are still held"
+    a.give(5 * WINDOW)
+    assert few.take(6 * WINDOW)[0] == 1
+    assert len([name for name in scripts.hash() if name.startswith("slot:")]) == 2
+
+
+def test_smooth_pacing_leaves_the_same_time_between_all_processes(scripts):
+    a = Process(scripts, "a", pace=1.25).begin()
+    b = Process(scripts, "b").begin()
+    spacing = round(1.25 * WINDOW / 6)
+    assert a.take(0, 6)[0] == 1
+    won, due = b.take(0, 6)
+    assert won == 0, "one smooth client paces all"
+    assert due == spacing + spacing, "a is before it in the queue"
+    assert b.take(spacing)[0] == 0
+    assert a.take(spacing, 6)[0] == 1
+    assert b.take(2 * spacing, 6)[0] == 1
+
+
+def test_a_refusal_freezes_everybody_and_benches_the_slot(scripts):
+    a, b = Process(scripts, "a").begin(), Process(scripts, "b").begin()
+    assert a.take(0, 2)[0] == 2
+    a.give(1000, freeze=WINDOW, bench=15 * SECOND)
+    assert b.take(2000, 6) == (0, WINDOW - 1000)
+    assert b.take(1000 + WINDOW, 6)[0] == 4
+    assert a.give(1000 + WINDOW) == 1
+    assert scripts.hash()["refused"] == "1"
+    assert b.take(1000 + 2 * WINDOW, 6)[0] == 1, "one slot is benched"
+    assert b.take(1000 + 15 * SECOND, 6)[0] == 1
+
+
+def test_one_slot_is_never_benched(scripts):
+    a = Process(scripts, "a", count=3).begin()
+    assert a.take(0, 3)[0] == 3
+    for _ in range(3):
+        a.give(0, freeze=WINDOW, bench=100 * SECOND)
+    assert a.take(WINDOW, 3)[0] == 1
+
+
+def test_a_refusal_freezes_even_when_the_slot_is_not_its_own_any_more(scripts):
+    a = Process(scripts, "a").begin()
+    a.take(0)
+    scripts.forget()
+    assert a.give(0, freeze=5 * SECOND) == 0
+    assert a.take(0)[1] == 5 * SECOND
+
+
+def test_silence_freezes_for_a_window(scripts):
+    a = Process(scripts, "a").begin()
+    assert a.take(0, silent=True) == (0, UNKNOWN)
+    assert a.take(UNKNOWN)[0] == 1
+
+
+def test_what_was_never_sent_frees_its_slot_at_once(scripts):
+    a = Process(scripts, "a", count=1).begin()
+    a.take(0)
+    assert a.give(10, unsent=True) == 1
+    assert a.take(10)[0] == 1
+    assert scripts.hash()["sent"] == "1"
+
+
+@pytest.mark.parametrize("back", [1, SECOND, 3600 * SECOND])
+def test_a_clock_that_is_set_back_holds_nothing_longer(scripts, back):
+    a = Process(scripts, "a", count=1).begin()
+    a.take(0)
+    a.give(0)
+    won, due = a.take(500_000 - back)
+    assert (won, due) == (0, WINDOW - (500_000 - back if back < 500_000 else 0))
+    assert a.take(500_000 - back + due)[0] == 1
+
+
+def test_moments_far_in_the_future_keep_their_microseconds(scripts):
+    century = 200 * 366 * 24 * 3600 * SECOND
+    a = Process(scripts, "a").begin()
+    a.take(century)
+    assert a.take(century + 1, 0) == (0, 0)
+    assert scripts.hash()["clock"] == str(START + century + 1)

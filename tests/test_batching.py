@@ -1,0 +1,641 @@
+"""Which callers share a request: late binding, turns, and what becomes of a failed batch."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import gc
+import pickle
+import time
+import traceback
+
+import pytest
+
+from okx_funding import (
+    DeadlineExceededError,
+    RateLimit,
+    RateLimitError,
+    ServiceUnavailableError,
+)
+from okx_funding.batching import Batcher
+from okx_funding.callers import Ticket
+from okx_funding.wire import Response
+from tests.support import ASSETS, VALUATION, failure_of
+from tests.wireless import (
+    Wireless,
+    broken,
+    busy,
+    error,
+    names,
+    nothing_left,
+    numbers,
+    unavailable,
+    unreachable,
+)
+
+pytestmark = pytest.mark.looptime
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def some(n, name="K"):
+    return [f"{name}{number}" for number in range(n)]
+
+
+@pytest.fixture
+def dice(monkeypatch):
+    """Every throw of dice shows a half."""
+    monkeypatch.setattr("okx_funding.scheduler.random.random", lambda: 0.5)
+
+
+def one_at_a_time(seconds=1.0):
+    return {"rate_limits": {ASSETS: RateLimit(1, seconds)}}
+
+
+async def later(seconds, call):
+    await asyncio.sleep(seconds)
+    return await call
+
+
+# -- late binding -----------------------------------------------------------------------------
+
+
+async def test_forty_callers_a_millisecond_apart_are_two_batches_on_a_busy_lane():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        calls = [client.get_non_tradable_assets(key) for key in some(41)]
+        await asyncio.gather(*(later(0.001 * n, call) for n, call in enumerate(calls)))
+        assert session.okx.sizes == [1, 20, 20]
+
+
+async def test_on_an_idle_lane_the_first_leaves_at_once_and_the_rest_gathers():
+    async with Wireless() as session:
+        client = session.client(rate_limits={ASSETS: RateLimit(2)})
+        calls = [client.get_non_tradable_assets(key) for key in some(40)]
+        await asyncio.gather(*(later(0.001 * n, call) for n, call in enumerate(calls)))
+        assert session.okx.sizes == [1, 1, 20, 18]
+        assert [each.left for each in session.okx.sent[:2]] == pytest.approx([0, 0.001], abs=1e-4)
+
+
+async def test_a_gather_shares_its_batches_with_whoever_came_before():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
+        await asyncio.sleep(0.1)
+        early = asyncio.ensure_future(client.get_non_tradable_assets(some(5, "EARLY")))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(*map(client.get_non_tradable_assets, some(15, "GATHERED")))
+        await asyncio.gather(first, early)
+        assert session.okx.sizes == [1, 20]
+
+
+async def test_a_batch_is_chosen_when_its_slot_is_won():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
+        await asyncio.sleep(0.1)
+        gone = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
+        await asyncio.sleep(0.8)
+        gone.cancel()
+        await client.get_non_tradable_assets("COME")
+        await first
+        assert session.okx.asked == [("FIRST",), ("COME",)]
+
+
+async def test_a_key_that_waits_already_takes_no_second_place():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        await client.get_non_tradable_assets("FIRST")
+        await asyncio.gather(
+            client.get_non_tradable_assets(some(20)),
+            *(client.get_non_tradable_assets(key) for key in some(20)),
+            client.get_non_tradable_assets(some(25)),
+        )
+        assert session.okx.sizes == [1, 20, 5]
+
+
+# -- turns ------------------------------------------------------------------------------------
+
+
+async def test_a_caller_with_a_thousand_currencies_delays_one_by_a_single_batch():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        long = asyncio.ensure_future(client.get_non_tradable_assets(some(1000)))
+        await asyncio.sleep(0)
+        await client.get_non_tradable_assets("SINGLE")
+        assert [("SINGLE" in keys) for keys in session.okx.asked] == [False, True]
+        long.cancel()
+
+
+async def test_a_turn_is_no_longer_than_one_request():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        await client.get_non_tradable_assets("FIRST")
+        long = asyncio.ensure_future(client.get_non_tradable_assets(some(50)))
+        await asyncio.sleep(0)
+        others = [asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in some(30, "O")]
+        await asyncio.gather(long, *others)
+        assert session.okx.asked[1] == tuple(some(20))
+        assert session.okx.asked[2] == tuple(some(20, "O"))
+        assert session.okx.asked[3] == (*some(30, "O")[20:], *some(30)[20:])
+
+
+async def test_two_long_callers_take_turns():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        await asyncio.gather(
+            client.get_non_tradable_assets(some(100, "A")),
+            client.get_non_tradable_assets(some(100, "B")),
+        )
+        assert [keys[0][0] for keys in session.okx.asked] == list("ABABABABAB")
+        assert session.okx.sizes == [20] * 10
+
+
+async def test_a_stream_of_long_callers_starves_nobody():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        streams = []
+
+        async def stream():
+            for number in range(100):
+                keys = some(60, f"S{number}X")
+                streams.append(asyncio.ensure_future(client.get_non_tradable_assets(keys)))
+                await asyncio.sleep(0.5)
+
+        crowd = asyncio.ensure_future(stream())
+        await asyncio.sleep(5.25)
+        before, ahead = len(session.okx.sent), len(streams)
+        await client.get_non_tradable_assets("SINGLE")
+        # everybody who came before has one turn of one request, and no second one
+        assert len(session.okx.sent) - before <= ahead
+        for task in (crowd, *streams):
+            task.cancel()
+
+
+async def test_what_a_long_caller_will_want_later_is_asked_at_once_for_somebody_else():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        await client.get_non_tradable_assets("FIRST")
+        long = asyncio.ensure_future(client.get_non_tradable_assets(some(60)))
+        await asyncio.sleep(0)
+        assert names(await client.get_non_tradable_assets("K59")) == ["K59"]
+        assert len(session.okx.sent) == 3
+        assert names(await long) == some(60)
+        assert session.okx.sizes == [1, 20, 20, 20]
+
+
+async def test_a_long_caller_goes_on_when_others_leave_with_its_keys():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        await client.get_non_tradable_assets("FIRST")
+        other = asyncio.ensure_future(client.get_non_tradable_assets(some(60)))
+        long = asyncio.ensure_future(client.get_non_tradable_assets(some(60)[::-1]))
+        await asyncio.sleep(0)
+        other.cancel()
+        assert names(await long) == some(60)[::-1]
+        assert sum(session.okx.sizes) == 61
+        await nothing_left(session)
+
+
+async def test_a_higher_priority_lifts_what_waits_already():
+    async with Wireless() as session:
+        client = session.client(rate_limits={VALUATION: RateLimit(1)})
+        await client.get_asset_valuation()
+        waiting = [asyncio.ensure_future(client.get_asset_valuation(u)) for u in ("EUR", "USD")]
+        await asyncio.sleep(0)
+        await client.get_asset_valuation("USD", priority=1)
+        assert session.okx.asked == [(), ("USD",)]
+        await asyncio.gather(*waiting)
+        assert session.okx.asked == [(), ("USD",), ("EUR",)]
+
+
+# -- what a failed batch does -----------------------------------------------------------------
+
+
+async def failed_together(n):
+    """The errors of ``n`` callers of one failed request."""
+    async with Wireless() as session:
+        client = session.client(max_retries=0)
+        session.okx.next = [unavailable]
+        return await asyncio.gather(
+            *(client.get_non_tradable_assets("K") for _ in range(n)), return_exceptions=True
+        )
+
+
+async def test_each_caller_gets_an_error_object_of_its_own():
+    errors = await failed_together(5)
+    assert {type(each) for each in errors} == {ServiceUnavailableError}
+    assert len({id(each) for each in errors}) == 5
+
+
+async def test_what_one_caller_writes_on_its_error_nobody_else_reads():
+    one, other = await failed_together(2)
+    one.add_note("mine")
+    one.mark = "mine"
+    assert not hasattr(other, "__notes__")
+    assert not hasattr(other, "mark")
+
+
+async def test_each_error_has_the_traceback_of_its_own_caller():
+    one, other = await failed_together(2)
+    assert one.__traceback__ is not other.__traceback__
+    lengths = {len(traceback.extract_tb(each.__traceback__)) for each in (one, other)}
+    assert len(lengths) == 1
+    assert (one.__cause__, one.__context__) == (None, None)
+
+
+@pytest.mark.parametrize("way", [copy.copy, lambda it: pickle.loads(pickle.dumps(it))])
+async def test_an_error_can_be_copied_and_pickled(way):
+    (one,) = await failed_together(1)
+    other = way(one)
+    assert type(other) is type(one)
+    assert (other.args, other.code, other.msg, other.sent) == (
+        one.args, one.code, one.msg, True,
+    )  # fmt: skip
+
+
+async def test_an_error_keeps_no_answer_alive():
+    gc.collect()
+    gc.disable()
+    try:
+        async with Wireless() as session:
+            client = session.client(max_retries=0)
+            session.okx.next = [error("50001", "x" * 5000, 503)]
+            with pytest.raises(ServiceUnavailableError):
+                await client.get_non_tradable_assets("K")
+            await asyncio.sleep(0)
+        assert not [each for each in gc.get_objects() if isinstance(each, Response)]
+    finally:
+        gc.enable()
+
+
+async def test_a_batch_that_may_pass_goes_back_to_the_head(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time(0.5))
+        session.okx.next = [unavailable]
+        one = asyncio.ensure_future(client.get_non_tradable_assets(some(20, "A")))
+        await asyncio.sleep(0)
+        two = asyncio.ensure_future(client.get_non_tradable_assets(some(20, "B")))
+        await asyncio.gather(one, two)
+        assert [keys[0][0] for keys in session.okx.asked] == list("AAB")
+
+
+async def test_a_batch_that_goes_back_takes_newcomers_into_its_free_places(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [unavailable]
+        first = asyncio.ensure_future(client.get_non_tradable_assets(some(5, "OLD")))
+        await asyncio.sleep(0.01)
+        new = asyncio.ensure_future(client.get_non_tradable_assets(some(18, "NEW")))
+        await asyncio.gather(first, new)
+        assert session.okx.asked[1] == (*some(5, "OLD"), *some(15, "NEW"))
+
+
+async def test_a_batch_that_goes_back_leaves_out_whoever_left(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [unavailable]
+        gone = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
+        stays = asyncio.ensure_future(client.get_non_tradable_assets("STAYS"))
+        await asyncio.sleep(0.01)
+        gone.cancel()
+        await stays
+        assert session.okx.asked == [("GONE", "STAYS"), ("STAYS",)]
+
+
+async def test_a_batch_that_nobody_waits_for_any_more_is_not_sent_again(dice):
+    async with Wireless() as session:
+        client = session.client()
+        session.okx.next = [unavailable]
+        gone = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
+        await asyncio.sleep(0.03)  # in its back-off
+        gone.cancel()
+        await asyncio.sleep(5)
+        assert len(session.okx.sent) == 1
+        await nothing_left(session)
+
+
+async def test_whoever_asks_for_the_same_meanwhile_shares_the_next_attempt(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [unavailable]
+        first = asyncio.ensure_future(client.get_non_tradable_assets(["A", "B"]))
+        await asyncio.sleep(0.1)
+        second = await client.get_non_tradable_assets(["B", "C"])
+        assert (names(await first), names(second)) == (["A", "B"], ["B", "C"])
+        assert session.okx.asked == [("A", "B"), ("A", "B", "C")]
+
+
+async def test_attempts_are_counted_for_each_caller(dice):
+    async with Wireless() as session:
+        client = session.client(max_retries=1, **one_at_a_time())
+        session.okx.next = [unavailable, unavailable]
+        old = asyncio.ensure_future(client.get_non_tradable_assets("K"))
+        await asyncio.sleep(0.2)
+        new = asyncio.ensure_future(client.get_non_tradable_assets("K"))
+        await failure_of(old, ServiceUnavailableError)
+        assert numbers(await new) == [3]
+
+
+async def test_refusals_are_counted_for_each_caller():
+    async with Wireless() as session:
+        client = session.client(max_refusals=2)
+        session.okx.next = [busy, busy]
+        old = asyncio.ensure_future(client.get_non_tradable_assets("K"))
+        await asyncio.sleep(0.5)
+        new = asyncio.ensure_future(client.get_non_tradable_assets("K"))
+        await failure_of(old, RateLimitError)
+        assert numbers(await new) == [3]
+
+
+async def test_a_caller_of_two_batches_fails_with_the_one_that_fails(dice):
+    async with Wireless() as session:
+        client = session.client(max_retries=0)
+        session.okx.next = [unavailable]
+        wide = asyncio.ensure_future(client.get_non_tradable_assets(some(30)))
+        narrow = asyncio.ensure_future(client.get_non_tradable_assets(some(30)[25:]))
+        await failure_of(wide, ServiceUnavailableError)
+        assert names(await narrow) == some(30)[25:]
+        await nothing_left(session)
+
+
+async def turns_of(session):
+    """The callers answered so far, at each turn of the loop in which that changed."""
+    counts = [0]
+    while (told := session.statistics()).waiting:
+        if told.answered + told.failed != counts[-1]:
+            counts.append(told.answered + told.failed)
+        await asyncio.sleep(0)
+    return [*counts, told.answered + told.failed]
+
+
+@pytest.mark.parametrize(
+    ("answer", "bad"),
+    [(unavailable, set()), (None, set()), (None, {"K"})],
+    ids=["failure", "rows", "refused parameter"],
+)
+async def test_a_crowd_is_answered_in_slices(answer, bad):
+    async with Wireless(latency=0, bad=bad) as session:
+        client = session.client(max_retries=0)
+        session.okx.next = [answer] if answer else []
+        crowd = [asyncio.ensure_future(client.get_non_tradable_assets("K")) for _ in range(1800)]
+        await asyncio.sleep(0)
+        assert await turns_of(session) == [0, 500, 1000, 1500, 1800]
+        await asyncio.gather(*crowd, return_exceptions=True)
+        await nothing_left(session)
+
+
+async def test_deadlines_of_a_crowd_fire_in_slices():
+    async with Wireless(latency=9) as session:
+        client = session.client()
+        crowd = [
+            asyncio.ensure_future(client.get_non_tradable_assets("K", timeout=1))
+            for _ in range(1800)
+        ]
+        await asyncio.sleep(1)
+        assert await turns_of(session) == [0, 500, 1000, 1500, 1800]
+        await asyncio.gather(*crowd, return_exceptions=True)
+
+
+# -- whether anything was sent ------------------------------------------------------------------
+
+
+async def expired(session, client, keys, timeout, *answers, **options):
+    session.okx.next = list(answers)
+    return await failure_of(
+        client.get_non_tradable_assets(keys, timeout=timeout, **options), DeadlineExceededError
+    )
+
+
+async def test_a_deadline_in_the_queue_says_that_nothing_was_sent():
+    async with Wireless(latency=3) as session:
+        client = session.client(**one_at_a_time())
+        first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
+        await asyncio.sleep(0.1)
+        assert not (await expired(session, client, "K", 1.5)).sent
+        await first
+
+
+async def test_a_deadline_on_the_wire_says_that_a_request_was_sent():
+    async with Wireless(latency=2) as session:
+        assert (await expired(session, session.client(), "K", 1)).sent
+
+
+async def test_a_deadline_after_a_refusal_says_that_a_request_was_sent():
+    async with Wireless() as session:
+        assert (await expired(session, session.client(), "K", 0.5, busy)).sent
+
+
+async def test_a_deadline_in_the_back_off_says_that_a_request_was_sent(dice):
+    async with Wireless() as session:
+        client = session.client()
+        late = await expired(session, client, "K", 0.3, error("50013", status=429))
+        assert late.sent
+
+
+async def test_a_deadline_while_no_connection_comes_about_says_that_nothing_was_sent(dice):
+    async with Wireless(latency=0) as session:
+        client = session.client(max_retries=9)
+        late = await expired(session, client, "K", 0.24, *[unreachable] * 9)
+        assert len(session.okx.sent) > 1
+        assert not late.sent
+
+
+async def test_a_deadline_of_one_who_came_after_the_failure_says_that_nothing_was_sent(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [broken]
+        first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
+        await asyncio.sleep(0.5)
+        session.okx.latency = 3
+        urgent = asyncio.ensure_future(client.get_non_tradable_assets("URGENT", priority=1))
+        everybody = asyncio.ensure_future(client.get_non_tradable_assets(some(19), priority=1))
+        await asyncio.sleep(1)
+        assert not (await expired(session, client, "K", 1.5)).sent
+        assert session.okx.sizes == [1, 20]
+        await asyncio.gather(first, urgent, everybody)
+
+
+async def test_a_deadline_with_some_rows_at_hand_says_that_a_request_was_sent():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        call = asyncio.ensure_future(client.get_non_tradable_assets(some(25), timeout=1.1))
+        await asyncio.sleep(0.1)
+        session.okx.next = [busy]
+        assert (await failure_of(call, DeadlineExceededError)).sent
+
+
+async def test_a_deadline_with_only_remembered_rows_says_that_nothing_was_sent():
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        await client.get_non_tradable_assets("OLD")
+        session.okx.latency = 3
+        other = asyncio.ensure_future(client.get_non_tradable_assets("OTHER"))
+        await asyncio.sleep(1.5)
+        assert not (await expired(session, client, ["OLD", "NEW"], 1.5, max_age=60)).sent
+        await other
+
+
+# -- everything at once -------------------------------------------------------------------------
+
+
+async def test_calls_without_currencies_share_one_request():
+    async with Wireless(everything=("A", "B")) as session:
+        client = session.client()
+        answers = await asyncio.gather(*(client.get_non_tradable_assets() for _ in range(50)))
+        assert session.okx.asked == [()]
+        assert all(names(each) == ["A", "B"] for each in answers)
+        assert len({id(each) for each in answers}) == 50
+
+
+async def test_all_and_some_are_different_questions():
+    async with Wireless(everything=("A", "B")) as session:
+        client = session.client()
+        both, one = await asyncio.gather(
+            client.get_non_tradable_assets(), client.get_non_tradable_assets("A")
+        )
+        assert (names(both), names(one)) == (["A", "B"], ["A"])
+        assert sorted(session.okx.asked) == [(), ("A",)]
+
+
+HAVE = tuple(f"K{number}" for number in range(0, 200, 2))
+
+
+async def promoted(session, above=2, **options):
+    """A client whose only slot of this second is spent."""
+    client = session.client(promote_above=above, **one_at_a_time(), **options)
+    await client.get_non_tradable_assets("FIRST")
+    return client
+
+
+async def test_too_many_full_batches_become_one_question_for_all():
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session)
+        answers = await asyncio.gather(*map(client.get_non_tradable_assets, some(200)))
+        assert session.okx.asked == [("FIRST",), ()]
+        assert [names(each) for each in answers] == [
+            [key] if key in HAVE else [] for key in some(200)
+        ]
+
+
+async def test_up_to_that_many_batches_are_asked_one_by_one():
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session)
+        await client.get_non_tradable_assets(some(20))
+        await asyncio.sleep(1)
+        await asyncio.gather(*map(client.get_non_tradable_assets, some(40)))
+        assert session.okx.sizes == [1, 20, 20, 20]
+
+
+async def test_it_is_off_by_default():
+    async with Wireless(everything=HAVE) as session:
+        client = session.client()
+        await asyncio.gather(*map(client.get_non_tradable_assets, some(200)))
+        assert session.okx.sizes == [20] * 10
+
+
+async def test_all_serves_the_later_turns_of_long_callers_too():
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session, above=1)
+        long, other = await asyncio.gather(
+            client.get_non_tradable_assets(some(150)), client.get_non_tradable_assets(some(30, "X"))
+        )
+        assert session.okx.asked == [("FIRST",), ()]
+        assert (names(long), other) == ([key for key in some(150) if key in HAVE], [])
+
+
+async def test_all_serves_calls_for_all_as_well():
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session)
+        *_, everything = await asyncio.gather(
+            *map(client.get_non_tradable_assets, some(60)), client.get_non_tradable_assets()
+        )
+        assert tuple(names(everything)) == HAVE
+        assert session.okx.asked == [("FIRST",), ()]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [error("50014"), error("51000"), lambda _: Response(200, b'{"code":"0","data":[{"ccy":1}]}')],
+    ids=["50014", "51000", "undecodable"],
+)
+async def test_where_all_cant_be_asked_batches_are_asked_as_ever(refusal):
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session, max_retries=0)
+        session.okx.next = [refusal]
+        answers = await asyncio.gather(*map(client.get_non_tradable_assets, some(100)))
+        assert [names(each) for each in answers] == [[key] for key in some(100)]
+        assert session.okx.sizes == [1, 0, 20, 20, 20, 20, 20]
+        await asyncio.gather(*map(client.get_non_tradable_assets, some(100)))
+        assert () not in session.okx.asked[2:]
+
+
+async def test_a_failed_question_for_all_is_asked_again(dice):
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session)
+        session.okx.next = [unavailable]
+        answers = await asyncio.gather(*map(client.get_non_tradable_assets, some(100)))
+        assert session.okx.asked == [("FIRST",), (), ()]
+        assert sum(map(len, answers)) == 50
+        await nothing_left(session)
+
+
+async def test_a_long_caller_with_a_suspect_is_served_by_all_and_by_name():
+    async with Wireless(everything=HAVE, bad={"BAD"}) as session:
+        client = session.client(promote_above=1, **one_at_a_time())
+        await failure_of(client.get_non_tradable_assets("BAD"), Exception)
+        session.okx.bad.clear()
+        rows = await client.get_non_tradable_assets([*some(50), "BAD"])
+        assert names(rows) == [*(key for key in some(50) if key in HAVE), "BAD"]
+        assert session.okx.asked == [("BAD",), (), ("BAD",)]
+
+
+async def test_suspects_alone_are_no_reason_to_ask_for_all():
+    async with Wireless(everything=HAVE, bad={"BAD"}) as session:
+        client = session.client(promote_above=0, **one_at_a_time())
+        session.okx.next = [error("51000")]  # for all
+        await failure_of(client.get_non_tradable_assets("BAD"), Exception)
+        await asyncio.sleep(299)  # all may be asked for again, and the suspect is one still
+        session.okx.bad.clear()
+        assert names(await client.get_non_tradable_assets("BAD")) == ["BAD"]
+        assert session.okx.asked == [(), ("BAD",), ("BAD",)]
+
+
+async def test_valuations_are_never_asked_all_at_once():
+    async with Wireless() as session:
+        client = session.client(promote_above=0)
+        units = ["USD", "EUR", "JPY"]
+        valuations = await asyncio.gather(*map(client.get_asset_valuation, units))
+        assert session.okx.asked == [(unit,) for unit in units]
+        assert [each.total_bal for each in valuations] == [1, 2, 3]
+
+
+async def test_a_deadline_counts_on_the_question_for_all():
+    async with Wireless(everything=HAVE) as session:
+        client = await promoted(session)
+        crowd = asyncio.ensure_future(client.get_non_tradable_assets(some(199)))
+        await asyncio.sleep(0)
+        assert names(await client.get_non_tradable_assets("K190", timeout=1.5)) == ["K190"]
+        await crowd
+
+
+# -- what it costs ------------------------------------------------------------------------------
+
+
+async def test_putting_back_a_question_for_all_costs_little():
+    batcher, loop = Batcher(20, promote_above=0), asyncio.get_running_loop()
+    for number in range(20_000):
+        ticket = Ticket(loop=loop)
+        ticket.keys, ticket.several = (str(number),), None
+        batcher.add(ticket, 0, 0.0)
+    batch = batcher.take(1.0)
+    assert batch is not None
+    began = time.process_time()
+    assert batcher.put_back(batch, 2.0)
+    assert time.process_time() - began < 2  # by the square it takes minutes
+    batcher.demote(2.0)
+    first = batcher.take(3.0)
+    assert first is not None
+    assert first.keys == [str(number) for number in range(20)]

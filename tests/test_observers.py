@@ -1,0 +1,419 @@
+"""Who watches: events, logs, metrics and traces tell what happens, and none of them a secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from pathlib import Path
+
+import pytest
+
+from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
+from okx_funding.events import BatchDispatched, CallEnded, CallStarted, Event, ResponseReceived
+from okx_funding.observers import together
+from okx_funding.simulator import Fault
+
+from .support import ASSETS, VALUATION, failure_of
+
+CANARIES = ("canary-observed-4711", "canary-secret-4712", "canary-phrase-4713")
+MARK = "cana...11"
+DASHBOARD = Path(__file__).parent.parent / "docs" / "grafana-dashboard.json"
+
+
+@pytest.fixture
+def okx_credentials():
+    return Credentials(*CANARIES)
+
+
+class Recorder:
+    """Remembers what it is told."""
+
+    def __init__(self):
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+
+
+@pytest.fixture
+def observer() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def okx_client_options(observer):
+    return {"observer": observer}
+
+
+def of(observer, kind):
+    return [event for event in observer.events if type(event) is kind]
+
+
+async def troubles(exchange, client):
+    """Calls that go well, go wrong, are cancelled, refused and repeated."""
+    await client.get_non_tradable_assets("CELT")
+    exchange.fail_next(1, Fault.code("50011"), ASSETS)
+    exchange.fail_next(1, Fault.html(502), ASSETS)
+    await client.get_non_tradable_assets(["CELT", "MEME"])
+    exchange.bad_currencies.add("SCAM")
+    await failure_of(client.get_non_tradable_assets("SCAM"), errors.InvalidParameterError)
+    left = asyncio.ensure_future(client.get_asset_valuation())
+    await asyncio.sleep(0)
+    left.cancel()
+    echo = " ".join(CANARIES).encode()
+    exchange.fail_next(1, Fault.status(400, echo), ASSETS)
+    await failure_of(client.get_non_tradable_assets("MEME"), errors.HTTPStatusError)
+
+
+# Events.
+
+
+async def test_each_call_begins_and_ends_once(okx_client, observer):
+    await asyncio.gather(*(okx_client.get_non_tradable_assets("CELT") for _ in range(3)))
+    started, ended = of(observer, CallStarted), of(observer, CallEnded)
+    assert [event.call for event in started] == [event.call for event in ended]
+    assert len({event.call for event in started}) == 3
+    assert {event.outcome for event in ended} == {"ok"}
+
+
+async def test_a_request_tells_whose_calls_it_serves(okx_client, observer):
+    await asyncio.gather(
+        okx_client.get_non_tradable_assets(["CELT", "MEME"]),
+        okx_client.get_non_tradable_assets("MEME"),
+    )
+    (batch,) = of(observer, BatchDispatched)
+    assert batch.calls == tuple(event.call for event in of(observer, CallStarted))
+    assert batch.keys == 2
+
+
+@pytest.mark.okx_client(max_refusals=1)
+async def test_the_outcome_of_a_call_is_its_own(okx_exchange, okx_client, observer):
+    okx_exchange.fail_next(1, Fault.code("50011"))
+    await failure_of(okx_client.get_non_tradable_assets("CELT"), RateLimitError)
+    task = asyncio.ensure_future(okx_client.get_asset_valuation())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.sleep(0.0)
+    await asyncio.sleep(0.0)
+    assert [event.outcome for event in of(observer, CallEnded)] == ["RateLimitError", "cancelled"]
+
+
+async def test_an_answer_that_is_remembered_ends_a_call_without_a_request(okx_client, observer):
+    await okx_client.get_asset_valuation()
+    await okx_client.get_asset_valuation(max_age=60)
+    await asyncio.sleep(0)
+    assert [event.outcome for event in of(observer, CallEnded)] == ["ok", "ok"]
+    assert len(of(observer, ResponseReceived)) == 1
+
+
+async def test_several_observers_are_told_whatever_the_others_raise(okx_exchange, caplog):
+    heard: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise RuntimeError("broken")
+
+    observer = together(broken, heard.append)
+    async with FundingClient(
+        okx_exchange.credentials, base_url=okx_exchange.base_url, observer=observer
+    ) as client:
+        await client.get_non_tradable_assets("CELT")
+    assert len(heard) == 5
+    assert {record.name for record in caplog.records} == {"okx_funding.observers"}
+    caplog.clear()
+
+
+# Logs.
+
+
+@pytest.mark.looptime
+async def test_loggers_are_quiet_at_info_whatever_happens(okx_exchange, okx_client, caplog):
+    caplog.set_level(logging.INFO)
+    await troubles(okx_exchange, okx_client)
+    assert [record.getMessage() for record in caplog.records] == []
+
+
+@pytest.mark.looptime
+async def test_loggers_are_ours_and_tell_of_retries_at_debug(okx_exchange, okx_client, caplog):
+    caplog.set_level(logging.DEBUG)
+    await troubles(okx_exchange, okx_client)
+    ours = [record for record in caplog.records if record.name.startswith("okx_funding.")]
+    assert any("goes back in" in record.getMessage() for record in ours)
+    assert not [canary for canary in CANARIES if canary in caplog.text]
+
+
+@pytest.mark.looptime
+async def test_no_event_holds_a_secret(okx_exchange, okx_client, observer):
+    await troubles(okx_exchange, okx_client)
+    text = repr(observer.events)
+    assert len({type(event) for event in observer.events}) == 7
+    assert MARK in text
+    assert not [canary for canary in CANARIES if canary in text]
+
+
+# Prometheus.
+
+
+@pytest.fixture
+def prometheus():
+    """An observer with a registry of its own, and what is scraped."""
+    pytest.importorskip("prometheus_client", reason="pip install 'okx-funding[prometheus]'")
+    import prometheus_client
+
+    from okx_funding.observers.prometheus import PrometheusObserver
+
+    class Metrics:
+        def __init__(self, **options):
+            self.registry = prometheus_client.CollectorRegistry()
+            self.observer = PrometheusObserver(self.registry, **options)
+
+        def __call__(self, name, **labels):
+            return self.registry.get_sample_value(f"okx_funding_{name}", labels)
+
+        @property
+        def text(self):
+            return prometheus_client.generate_latest(self.registry).decode()
+
+    return Metrics
+
+
+@pytest.mark.looptime
+async def test_metrics_count_calls_requests_refusals_and_retries(
+    okx_exchange, okx_client, observer, prometheus
+):
+    await troubles(okx_exchange, okx_client)
+    metrics = prometheus()
+    for event in observer.events:
+        metrics.observer(event)
+    of_assets = {"endpoint": ASSETS}
+    assert metrics("calls_total", outcome="ok", **of_assets) == 2
+    assert metrics("calls_total", outcome="InvalidParameterError", **of_assets) == 1
+    assert metrics("calls_total", outcome="cancelled", endpoint=VALUATION) == 1
+    assert metrics("requests_total", outcome="ok", **of_assets) == 2
+    assert metrics("requests_total", outcome="HTTPStatusError", **of_assets) == 2
+    assert metrics("refusals_total", **of_assets) == 1
+    assert metrics("frozen_seconds_total", **of_assets) > 1
+    assert metrics("retries_total", reason="RateLimitError", **of_assets) == 1
+    assert metrics("retries_total", reason="HTTPStatusError", **of_assets) == 1
+    assert metrics("call_seconds_count", **of_assets) == 4
+    assert metrics("slot_wait_seconds_count", **of_assets) == len(okx_exchange.requests(ASSETS))
+    assert metrics("batch_keys_sum", **of_assets) == 1 + 3 * 2 + 1 + 1
+    assert metrics("batch_callers_sum", **of_assets) == 6
+    assert metrics("request_seconds_count", **of_assets) == 6
+
+
+async def test_a_scrape_shows_the_buckets_as_they_are(okx_exchange, okx_client, prometheus):
+    metrics = prometheus()
+    metrics.observer.track(okx_client)
+    await okx_client.get_non_tradable_assets("CELT")
+    assert metrics("slots", endpoint=ASSETS) == 6
+    assert metrics("slots_free", endpoint=ASSETS) == 5
+    assert metrics("callers_waiting", endpoint=ASSETS) == 0
+    assert metrics("limit_used", endpoint=ASSETS) == pytest.approx(1 / 6)
+    assert metrics("limit_shared", endpoint=ASSETS) == 0
+
+
+async def test_a_bucket_of_two_clients_is_shown_once(okx_exchange, okx_client, prometheus):
+    metrics = prometheus()
+    async with FundingClient(okx_exchange.credentials, base_url=okx_exchange.base_url) as other:
+        for client in (okx_client, other):
+            metrics.observer.track(client)
+            await client.get_non_tradable_assets("CELT")
+        assert metrics("slots", endpoint=ASSETS) == 6
+        assert metrics("slots_free", endpoint=ASSETS) == 4
+
+
+async def test_a_scrape_from_another_thread_asks_the_loop(okx_client, prometheus):
+    metrics = prometheus()
+    metrics.observer.track(okx_client)
+    await okx_client.get_non_tradable_assets("CELT")
+    assert "okx_funding_slots_free{" in await asyncio.to_thread(lambda: metrics.text)
+
+
+async def test_a_client_that_is_gone_is_shown_no_more(okx_exchange, prometheus):
+    metrics = prometheus()
+    async with FundingClient(okx_exchange.credentials, base_url=okx_exchange.base_url) as client:
+        metrics.observer.track(client)
+        await client.get_non_tradable_assets("CELT")
+        assert "okx_funding_slots_free{" in metrics.text
+    del client
+    assert "okx_funding_slots_free{" not in metrics.text
+
+
+def test_a_scrape_after_the_loop_has_ended_shows_no_buckets(prometheus):
+    metrics = prometheus()
+    clients = []
+
+    async def make():
+        client = FundingClient(Credentials(*CANARIES))
+        metrics.observer.track(client)
+        clients.append(client)
+
+    asyncio.run(make())
+    assert "okx_funding_slots_free{" not in metrics.text
+
+
+async def test_users_are_told_apart_when_asked_to(okx_client, observer, prometheus):
+    await okx_client.get_non_tradable_assets("CELT")
+    metrics = prometheus(by_user=True)
+    metrics.observer.track(okx_client)
+    for event in observer.events:
+        metrics.observer(event)
+    assert re.search(rf'requests_total{{[^}}]*user="{re.escape(MARK)}#[0-9a-f]+"', metrics.text)
+    assert re.search(rf'slots_free{{[^}}]*user="{re.escape(MARK)}#[0-9a-f]+"', metrics.text)
+
+
+@pytest.mark.looptime
+async def test_metrics_hold_no_secret(okx_exchange, okx_client, observer, prometheus):
+    metrics = prometheus(by_user=True)
+    metrics.observer.track(okx_client)
+    await troubles(okx_exchange, okx_client)
+    for event in observer.events:
+        metrics.observer(event)
+    assert MARK in metrics.text
+    assert not [canary for canary in CANARIES if canary in metrics.text]
+
+
+def test_the_dashboard_asks_for_metrics_that_exist(prometheus):
+    board = json.loads(DASHBOARD.read_text("utf-8"))
+    queries = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    asked = set(re.findall(r"okx_funding_\w+", " ".join(queries)))
+    metrics = prometheus()
+    there = set(re.findall(r"# TYPE (\w+)", metrics.text))
+    known = there | {f"{name}_{end}" for name in there for end in ("bucket", "count", "sum")}
+    assert len(queries) >= 8
+    assert asked <= known
+
+
+# OpenTelemetry.
+
+
+@pytest.fixture
+def traces():
+    """An observer with a provider of its own, and the spans that have ended."""
+    pytest.importorskip("opentelemetry.sdk", reason="pip install opentelemetry-sdk")
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from okx_funding.observers.opentelemetry import OpenTelemetryObserver
+
+    class Traces:
+        def __init__(self):
+            self.exporter = InMemorySpanExporter()
+            self.provider = TracerProvider()
+            self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
+            self.observer = OpenTelemetryObserver(self.provider)
+
+        def spans(self, name):
+            return [it for it in self.exporter.get_finished_spans() if it.name == name]
+
+    return Traces()
+
+
+@pytest.fixture
+async def traced(okx_exchange, traces):
+    async with FundingClient(
+        okx_exchange.credentials, base_url=okx_exchange.base_url, observer=traces.observer
+    ) as client:
+        yield client
+
+
+CALL, REQUEST = f"okx_funding.{ASSETS}", f"okx_funding.{ASSETS} request"
+
+
+async def test_each_call_has_a_span_that_is_linked_to_its_request(traced, traces):
+    await asyncio.gather(*(traced.get_non_tradable_assets("CELT") for _ in range(3)))
+    (request,) = traces.spans(REQUEST)
+    calls = traces.spans(CALL)
+    assert len(calls) == 3
+    for call in calls:
+        assert [link.context.span_id for link in call.links] == [request.context.span_id]
+    assert {link.context.span_id for link in request.links} == {it.context.span_id for it in calls}
+    assert request.parent is None
+    assert request.attributes["okx_funding.callers"] == 3
+
+
+async def test_a_call_of_several_requests_is_linked_to_all(okx_exchange, traced, traces):
+    await traced.get_non_tradable_assets(okx_exchange.currencies[:45])
+    (call,) = traces.spans(CALL)
+    requests = traces.spans(REQUEST)
+    assert len(requests) == 3
+    assert {link.context.span_id for link in call.links} == {it.context.span_id for it in requests}
+
+
+async def test_a_call_stands_in_the_span_of_whoever_calls(traced, traces):
+    tracer = traces.provider.get_tracer("bot")
+
+    async def look(name):
+        with tracer.start_as_current_span(name):
+            await traced.get_non_tradable_assets("CELT")
+
+    await asyncio.gather(look("one"), look("two"))
+    bots = [traces.spans(name)[0].context.span_id for name in ("one", "two")]
+    assert sorted(call.parent.span_id for call in traces.spans(CALL)) == sorted(bots)
+
+
+async def test_a_call_that_fails_says_why(okx_exchange, traced, traces):
+    okx_exchange.fail_next(1, Fault.code("50120"))
+    await failure_of(traced.get_non_tradable_assets("CELT"), errors.PermissionDeniedError)
+    for name in (CALL, REQUEST):
+        (span,) = traces.spans(name)
+        assert span.status.status_code.name == "ERROR"
+        assert span.attributes["error.type"] == "PermissionDeniedError"
+
+
+@pytest.mark.looptime
+async def test_refusals_and_retries_are_noted_in_the_calls_they_delay(okx_exchange, traced, traces):
+    okx_exchange.fail_next(1, Fault.code("50011"))
+    await traced.get_non_tradable_assets("CELT")
+    (call,) = traces.spans(CALL)
+    assert [event.name for event in call.events] == ["refused", "retry scheduled"]
+    assert len(call.links) == 2
+
+
+@pytest.mark.looptime
+async def test_a_request_that_is_closed_in_flight_ends_its_span(okx_exchange, traced, traces):
+    okx_exchange.latency = 30
+    call = asyncio.ensure_future(traced.get_non_tradable_assets("CELT"))
+    await asyncio.sleep(0.1)
+    await traced.aclose()
+    await failure_of(call, errors.ClientClosedError)
+    (span,) = traces.spans(REQUEST)
+    assert span.attributes["error.type"] == "ClientClosedError"
+
+
+async def test_nothing_is_kept_of_what_is_over(okx_exchange, traced, traces):
+    await asyncio.gather(
+        *(traced.get_non_tradable_assets(ccy) for ccy in okx_exchange.currencies[:50])
+    )
+    kept = vars(traces.observer)
+    assert [name for name, value in kept.items() if isinstance(value, dict) and value] == []
+
+
+@pytest.mark.looptime
+async def test_traces_hold_no_secret(okx_exchange, traced, traces):
+    await troubles(okx_exchange, traced)
+    text = "".join(span.to_json() for span in traces.exporter.get_finished_spans())
+    assert MARK in text
+    assert not [canary for canary in CANARIES if canary in text]
+
+
+# What it costs where nobody watches.
+
+
+async def test_without_an_observer_nothing_is_hung_on_a_call(okx_exchange):
+    async with FundingClient(
+        okx_exchange.credentials,
+        base_url=okx_exchange.base_url,
+        rate_limits={ASSETS: RateLimit(6, 0.01)},
+    ) as client:
+        call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
+        await asyncio.sleep(0)
+        (lane,) = client._lanes.values()
+        assert [
+            ticket._callbacks is None or len(ticket._callbacks) for ticket in lane.everybody()
+        ] == [1]
+        assert not lane._numbers
+        await call

@@ -1,0 +1,507 @@
+"""Who shares a bucket: origin, demo, user id and rule; keys of one user, many users, many loops."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import gc
+import threading
+import weakref
+
+import pytest
+
+from okx_funding import (
+    Credentials,
+    DecodeError,
+    FundingClient,
+    RateLimit,
+    ServiceUnavailableError,
+    WrongLoopError,
+)
+from okx_funding.buckets import Claim
+from okx_funding.endpoints import GET_TIME
+from okx_funding.registry import REGISTRY, BucketKey, Registry
+from okx_funding.session import Profile
+from okx_funding.simulator import SimulatedExchange
+from okx_funding.wire import Response
+from tests.machines.road import Road, batches
+from tests.support import ASSETS, VALUATION, failure_of, someone
+
+pytestmark = pytest.mark.looptime
+
+
+def now():
+    return asyncio.get_running_loop().time()
+
+
+def nameless(credentials=None):
+    """The same API key, or a new one, that doesn't say whose it is."""
+    return Credentials(*(credentials or someone()).reveal())
+
+
+def bucket_of(client, endpoint=ASSETS):
+    return client._lanes[endpoint].line.bucket
+
+
+async def bucket_after_a_call(client):
+    await client.get_non_tradable_assets("CELT")
+    return bucket_of(client)
+
+
+async def ask(client, n, name="C"):
+    return await asyncio.gather(*map(client.get_non_tradable_assets, batches(n, name)))
+
+
+# -- the key ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("other", "shared"),
+    [
+        ({}, True),
+        ({"max_retries": 0, "request_timeout": 3.0, "max_queue": 5}, True),
+        ({"observer": print}, True),
+        ({"demo": True}, False),
+        ({"base_url": "https://eea.okx.com"}, False),
+        ({"base_url": "https://WWW.OKX.COM:443/"}, True),
+    ],
+    ids=str,
+)
+async def test_clients_of_one_user_share_a_bucket_if_they_ask_at_one_place(other, shared, capsys):
+    owner = someone()
+    async with (
+        Road() as road,
+        road.client(credentials=owner) as one,
+        road.client(credentials=owner, **other) as two,
+    ):
+        mine, yours = await bucket_after_a_call(one), await bucket_after_a_call(two)
+        assert (mine is yours) == shared
+        capsys.readouterr()
+
+
+async def test_sessions_of_one_process_share_buckets():
+    owner = someone()
+    async with (
+        Road() as road,
+        Road() as other,
+        road.client(credentials=owner) as one,
+        other.client(credentials=owner) as two,
+    ):
+        assert await bucket_after_a_call(one) is await bucket_after_a_call(two)
+
+
+async def test_several_keys_of_one_user_meet_when_their_user_id_is_given():
+    async with (
+        Road(RateLimit(2)) as road,
+        road.client(credentials=someone("4711")) as one,
+        road.client(credentials=someone("4711")) as two,
+    ):
+        await asyncio.gather(ask(one, 3, "A"), ask(two, 3, "B"))
+        assert bucket_of(one) is bucket_of(two)
+        assert road.refused == []
+        assert [round(at) for at in road.arrivals] == [0, 0, 1, 1, 2, 2]
+
+
+async def test_keys_without_a_user_id_are_users_of_their_own():
+    async with (
+        Road() as road,
+        road.client(credentials=nameless()) as one,
+        road.client(credentials=nameless()) as two,
+    ):
+        assert await bucket_after_a_call(one) is not await bucket_after_a_call(two)
+
+
+async def test_each_endpoint_has_a_bucket_of_its_own():
+    async with Road() as road, road.client() as client:
+        await asyncio.gather(client.get_non_tradable_assets("CELT"), client.get_asset_valuation())
+        assert bucket_of(client, ASSETS) is not bucket_of(client, VALUATION)
+
+
+async def test_what_okx_counts_by_address_all_users_of_a_host_share():
+    async with Road() as road:
+        lanes = [
+            road.lane(GET_TIME, Profile(owner, origin, demo), Claim(GET_TIME.limit))
+            for owner in (someone(), None)
+            for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
+        ]
+        first, elsewhere, second, _ = [lane.line.bucket for lane in lanes]
+        assert first is second
+        assert first is not elsewhere
+
+
+async def test_the_name_of_a_key_shows_no_secret():
+    async with Road() as road:
+        owner = nameless(Credentials("k" * 30, "s" * 30, "p" * 30))
+        async with road.client(credentials=owner) as client:
+            await client.get_non_tradable_assets("CELT")
+            told = str(client.statistics()) + repr(client) + repr(bucket_of(client))
+            assert "kkkkk" not in told + str(REGISTRY._buckets)
+            (bucket,) = client.statistics().buckets
+            assert bucket.user.startswith("kkkk...kk#")
+
+
+# -- identify ---------------------------------------------------------------------------------
+
+
+async def test_identify_asks_okx_once():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9001"
+        async with road.client(credentials=owner) as client:
+            assert await client.identify() == "9001"
+            assert await client.identify() == "9001"
+            assert [trip.endpoint for trip in road.trips] == ["identify"]
+        async with road.client(credentials=owner) as another:
+            assert await another.identify() == "9001"
+        assert len(road.trips) == 1
+
+
+async def test_whose_user_id_is_given_nobody_asks():
+    async with Road() as road, road.client(credentials=someone("9002")) as client:
+        assert await client.identify() == "9002"
+        assert road.trips == []
+
+
+async def test_all_who_identify_at_once_share_a_request():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9003"
+        async with road.client(credentials=owner) as client:
+            uids = await asyncio.gather(*(client.identify() for _ in range(5)))
+            assert uids == ["9003"] * 5
+            assert len(road.trips) == 1
+
+
+@pytest.mark.parametrize("data", [b"[]", b'[{"uid":""}]'])
+async def test_an_answer_without_a_uid_teaches_nothing(data):
+    owner = nameless()
+    async with Road() as road, road.client(credentials=owner, max_retries=0) as client:
+        road.next = [lambda _: Response(200, b'{"code":"0","data":%s,"msg":""}' % data)]
+        await failure_of(client.identify(), DecodeError)
+        road.uids[owner.api_key] = "9004"
+        assert await client.identify() == "9004"
+
+
+async def test_identify_that_fails_changes_nothing():
+    async with Road() as road, road.client(credentials=nameless(), max_retries=0) as client:
+        road.next = [lambda _: Response(503, b'{"code":"50001","msg":"later"}')]
+        await failure_of(client.identify(), ServiceUnavailableError)
+        (bucket,) = client.statistics().buckets
+        assert "#" in bucket.user
+
+
+async def test_identify_is_limited_by_itself():
+    async with Road() as road:
+        keys = [nameless() for _ in range(4)]
+        clients = [road.client(credentials=key) for key in keys]
+        for key, client in zip(keys, clients, strict=True):
+            road.uids[key.api_key] = "9005"
+            await client.identify()
+        assert road.refused == []
+        assert len({client._lanes["identify"].line.bucket for client in clients}) == 1
+        bucket = clients[0].statistics().buckets[0]
+        assert (bucket.endpoint, bucket.count, bucket.period) == ("identify", 5, 2.0)
+
+
+async def test_what_two_keys_sent_counts_together_once_they_are_identified():
+    keys = [nameless(), nameless()]
+    async with Road() as road:
+        clients = [road.client(credentials=key) for key in keys]
+        for key in keys:
+            road.uids[key.api_key] = "9006"
+        await ask(clients[0], 3, "A")
+        await asyncio.sleep(0.2)
+        await ask(clients[1], 2, "B")
+        for client in clients:
+            await client.identify()
+        assert bucket_of(clients[0]) is bucket_of(clients[1])
+        await asyncio.gather(ask(clients[0], 8, "D"), ask(clients[1], 8, "E"))
+        assert road.refused == []
+        assert {bucket.user for bucket in clients[1].statistics().buckets} == {"9006"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_identify_breaks_no_limit_on_the_way_with_callers_waiting(seed):
+    """Before it the exchange may refuse: nobody could know. From then on it doesn't."""
+    keys = [nameless(), nameless(), nameless()]
+    async with Road(RateLimit(3), jitter=0.05, seed=seed) as road:
+        clients = [road.client(credentials=key) for key in keys]
+        for key in keys:
+            road.uids[key.api_key] = f"91{seed}"
+        calls = [
+            asyncio.ensure_future(ask(client, 12, f"{number}."))
+            for number, client in enumerate(clients)
+        ]
+        await asyncio.sleep(0.3 * seed)
+        await asyncio.gather(*(client.identify() for client in clients))
+        known = now()
+        on_their_way = len(road.trips)
+        await asyncio.gather(*calls)
+        late = [trip for trip in road.refused if trip.sent > known]
+        assert late == []
+        assert len(road.trips) > on_their_way
+        assert len({bucket_of(client) for client in clients}) == 1
+        assert all(client.statistics().waiting == 0 for client in clients)
+
+
+async def test_waiting_callers_move_along_in_their_order():
+    owner = nameless()
+    async with Road(RateLimit(1)) as road:
+        road.uids[owner.api_key] = "9007"
+        async with (
+            road.client(credentials=owner) as client,
+            road.client(credentials=someone("9007")) as other,
+        ):
+            await ask(other, 1, "first")
+            wanted = batches(4)
+            calls = [asyncio.ensure_future(client.get_non_tradable_assets(each)) for each in wanted]
+            await asyncio.sleep(0.1)
+            await client.identify()
+            await asyncio.gather(*calls)
+            assert all(trip.sent < 0.1 for trip in road.refused), "when nobody knew"
+            served = [list(trip.keys) for trip in road.trips if trip.keys and not trip.refused]
+            assert served[1:] == wanted
+
+
+async def test_a_client_that_comes_later_with_the_same_key_knows_its_user():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9008"
+        async with road.client(credentials=owner) as client:
+            await client.identify()
+            await ask(client, 6)
+        async with road.client(credentials=nameless(owner)) as another:
+            began = now()
+            await ask(another, 1, "D")
+            assert now() >= began + 1 - 0.044
+            assert another.statistics().buckets[0].user == "9008"
+
+
+async def test_one_identify_serves_every_endpoint():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9009"
+        async with road.client(credentials=owner) as client:
+            await asyncio.gather(client.get_asset_valuation(), ask(client, 1), client.identify())
+            assert {bucket.user for bucket in client.statistics().buckets} == {"9009"}
+
+
+async def test_what_was_refused_before_is_known_after():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9010"
+        async with (
+            road.client(credentials=owner) as client,
+            road.client(credentials=someone("9010")) as other,
+        ):
+            road.next = [lambda _: Response(429, b'{"code":"50011","msg":""}', retry_after="20")]
+            call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
+            await ask(other, 1)
+            await client.identify()
+            await ask(other, 1, "D")
+            assert now() >= 20
+            await call
+
+
+async def test_counts_of_both_buckets_are_told_as_one():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9011"
+        async with (
+            road.client(credentials=owner) as client,
+            road.client(credentials=someone("9011")) as other,
+        ):
+            await asyncio.gather(ask(client, 2, "A"), ask(other, 3, "B"))
+            await client.identify()
+            bucket = other.statistics().buckets[0]
+            assert (bucket.requests_sent, bucket.keys_sent, bucket.callers_served) == (5, 100, 100)
+            assert bucket.batch_fill == 1.0
+
+
+# -- many users -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    monkeypatch.setattr("okx_funding.registry._FEW", 16)
+    registry = Registry()
+    registry._sweep_at = 16
+    return registry
+
+
+async def test_buckets_of_users_not_seen_for_long_disappear(registry):
+    loop = asyncio.get_running_loop()
+    most = 0
+    for number in range(500):
+        key = BucketKey("https://www.okx.com", False, f"user-{number}", ASSETS)
+        bucket = registry.bucket(key, Claim(RateLimit(6)), loop)
+        slot = bucket.take(now())
+        await asyncio.sleep(0.1)
+        bucket.answered(slot, now())
+        most = max(most, len(registry))
+    assert most <= 2 * 16 + 12
+
+
+async def test_a_bucket_whose_history_matters_stays(registry):
+    loop = asyncio.get_running_loop()
+    key = BucketKey("https://www.okx.com", False, "busy", ASSETS)
+    bucket = registry.bucket(key, Claim(RateLimit(6, 60.0)), loop)
+    bucket.answered(bucket.take(now()), now())
+    for number in range(200):
+        other = dataclasses.replace(key, user=f"user-{number}")
+        registry.bucket(other, Claim(RateLimit(6)), loop)
+        await asyncio.sleep(0.1)
+    assert registry.bucket(key, Claim(RateLimit(6)), loop) is bucket
+
+
+async def test_the_user_ids_that_are_remembered_are_bounded(registry, monkeypatch):
+    monkeypatch.setattr("okx_funding.registry._USERS", 50)
+    keys = [nameless() for _ in range(200)]
+    for number, key in enumerate(keys):
+        registry.learn(key, str(number))
+    assert len(registry._users) == 50
+    assert registry.user_of(keys[-1]) == "199"
+    assert registry.user_of(keys[0]) is None
+
+
+async def test_whoever_is_gone_leaves_no_lane_no_line_and_no_bucket(registry, monkeypatch):
+    monkeypatch.setattr("okx_funding.session.REGISTRY", registry)
+    gone: list[weakref.ref[object]] = []
+    async with Road() as road:
+        for _ in range(200):
+            async with road.client() as client:
+                await client.get_non_tradable_assets("CELT")
+                lane = client._lanes[ASSETS]
+                gone += [weakref.ref(lane), weakref.ref(lane.line), weakref.ref(lane.line.bucket)]
+            del lane
+            await asyncio.sleep(1.2)
+        gc.collect()
+        assert len(road._lanes) == 0
+        alive = [ref() for ref in gone if ref() is not None]
+        assert len(alive) <= 16 + 2
+
+
+# -- many loops -------------------------------------------------------------------------------
+
+
+def in_another_thread(work):
+    """What ``work()`` gives or raises there."""
+    outcome = []
+
+    def run():
+        try:
+            outcome.append(work())
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return outcome[0]
+
+
+async def call_once(owner):
+    async with Road(way=0) as road, road.client(credentials=owner) as client:
+        await client.get_non_tradable_assets("CELT")
+
+
+async def test_another_loop_cant_spend_the_same_users_limit_silently():
+    owner = someone()
+    async with Road() as road, road.client(credentials=owner) as client:
+        await client.get_non_tradable_assets("CELT")
+        error = in_another_thread(lambda: asyncio.run(call_once(owner)))
+        assert isinstance(error, WrongLoopError)
+        assert "run_coroutine_threadsafe" in str(error)
+        assert "another event loop" in str(error)
+        assert not error.sent
+
+
+async def test_another_loop_may_have_other_users():
+    async with Road() as road, road.client() as client:
+        await client.get_non_tradable_assets("CELT")
+        assert in_another_thread(lambda: asyncio.run(call_once(someone()))) is None
+
+
+async def test_when_the_clients_of_one_loop_are_closed_another_may_go_on():
+    owner = someone()
+    async with Road() as road, road.client(credentials=owner) as client:
+        await client.get_non_tradable_assets("CELT")
+    assert in_another_thread(lambda: asyncio.run(call_once(owner))) is None
+
+
+@pytest.mark.looptime(False)
+def test_a_second_run_counts_what_the_first_sent():
+    owner = someone()
+    limit = RateLimit(3, 0.2)
+    times: list[float] = []
+
+    async def run(n):
+        async with Road(limit, way=0) as road, road.client(credentials=owner) as client:
+            await ask(client, n, f"{len(times)}.")
+            times.extend(trip.sent for trip in road.trips)
+
+    asyncio.run(run(2))
+    asyncio.run(run(3))
+    assert len(times) == 5
+    for last in range(3, 5):
+        assert times[last] - times[last - 3] >= 0.2
+
+
+@pytest.mark.looptime(False)
+def test_a_client_left_open_in_a_loop_that_ended_is_in_nobodys_way():
+    owner = someone()
+    left = []
+
+    async def leave_open():
+        road = Road(way=0)
+        left.append(client := road.client(credentials=owner))
+        await client.get_non_tradable_assets("CELT")
+
+    asyncio.run(leave_open())
+    asyncio.run(call_once(owner))
+
+
+async def test_identify_into_a_bucket_of_another_loop_leaves_everything_as_it_was():
+    owner = nameless()
+    async with Road() as road:
+        road.uids[owner.api_key] = "9012"
+        async with road.client(credentials=owner) as client:
+            await ask(client, 1)
+            ready, done = threading.Event(), threading.Event()
+
+            async def elsewhere():
+                async with Road(way=0) as other, other.client(credentials=someone("9012")) as one:
+                    await one.get_non_tradable_assets("CELT")
+                    ready.set()
+                    await asyncio.to_thread(done.wait)
+
+            thread = threading.Thread(target=lambda: asyncio.run(elsewhere()))
+            thread.start()
+            ready.wait()
+            try:
+                before = bucket_of(client)
+                await failure_of(client.identify(), WrongLoopError)
+                assert bucket_of(client) is before
+                await ask(client, 1, "D")
+                await failure_of(client.identify(), WrongLoopError)
+            finally:
+                done.set()
+                thread.join()
+
+
+async def test_at_a_real_exchange_two_keys_of_one_user_identify_and_share():
+    one, two = someone("9013"), someone("9013")
+    async with SimulatedExchange(users=[one, two], latency=0.02) as exchange:
+        url = exchange.base_url
+        async with (
+            FundingClient(nameless(one), base_url=url) as first,
+            FundingClient(nameless(two), base_url=url) as second,
+        ):
+            uids = await asyncio.gather(first.identify(), second.identify())
+            assert set(uids) == {"9013"}
+            wanted = exchange.currencies[:160]
+            await asyncio.gather(
+                first.get_non_tradable_assets(wanted), second.get_non_tradable_assets(wanted[::-1])
+            )
+            assert exchange.refused == []
+            assert exchange.busiest_window(ASSETS) <= 6

@@ -1,0 +1,1 @@
+"""Measurements that decide things: ``python -m benchmarks [NAME ...]``; see README.md."""

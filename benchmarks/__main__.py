@@ -1,0 +1,50 @@
+"""``python -m benchmarks [NAME ...] [--quick] [--real] [--calls N] [--out DIR | --no-files]``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from importlib import import_module
+from pathlib import Path
+
+from . import page
+from .harness import Benchmark, Options, tell
+
+NAMES = ("buckets", "call", "sign", "decode", "wish", "coalescing", "imports")
+LONG = ("sockets", "chaos", "soak", "shared")
+"""Run only when they are named: what they tell isn't a question of speed."""
+FIGURES = Path(__file__).parent.parent / "docs" / "figures"
+
+
+def main() -> None:
+    """Run the benchmarks that were named, or all; full runs renew docs/benchmarks.md."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="a look, not a measurement")
+    parser.add_argument("--real", action="store_true", help="after buckets: 40 s over sockets")
+    parser.add_argument("--out", type=Path, help="where JSON and pictures go (docs/figures)")
+    parser.add_argument("--no-files", action="store_true", help="print only; --quick implies it")
+    parser.add_argument("--calls", type=int, help="soak: how many (a million)")
+    args = parser.parse_args()
+    names = list(args.names or NAMES)
+    if args.real and "buckets" in names:
+        names.insert(names.index("buckets") + 1, "sockets")
+    if unknown := set(names) - {*NAMES, *LONG}:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    out = args.out or (None if args.quick or args.no_files else FIGURES)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    options = Options(quick=args.quick, out=out, calls=args.calls)
+    for name in names:
+        benchmark: Benchmark = import_module(f".{name}", __package__).BENCHMARK
+        print(f"== {name}: {benchmark.question}\n", flush=True)
+        began = time.monotonic()
+        report = benchmark.run(options)
+        tell(benchmark, report, out)
+        if out == FIGURES and not args.quick:
+            page.renew(name, report)
+        print(f"({name}: {time.monotonic() - began:.0f} s)\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

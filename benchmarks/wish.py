@@ -1,0 +1,82 @@
+"""``wish``: a thousand callers at once want some of 400 currencies, and 6 requests a second."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import time
+from typing import Any
+
+from okx_funding import FundingClient
+from okx_funding.simulator import SimulatedExchange
+
+from .harness import Benchmark, Options, Report, Table
+
+CALLERS, CURRENCIES, LARGEST = 1000, 400, 20
+ENDPOINT = "get_non_tradable_assets"
+
+
+def wishes(owned: list[str], callers: int = CALLERS) -> list[list[str]]:
+    """1 to 3 currencies for each caller, every currency wanted by somebody."""
+    chance = random.Random(2026)
+    wanted = [chance.sample(owned, chance.randint(1, 3)) for _ in range(callers)]
+    for number, ccy in enumerate(owned):
+        if not any(ccy in wish for wish in wanted):
+            wanted[number % callers] = [ccy]
+    return wanted
+
+
+def floor(requests: int, count: int, period: float) -> float:
+    """Seconds after the first request at which the last may arrive at the earliest."""
+    return (requests - 1) // count * period
+
+
+async def _once(seed: int) -> dict[str, Any]:
+    async with SimulatedExchange(seed=seed, currencies=CURRENCIES) as exchange:
+        wanted = wishes(exchange.currencies)
+        async with FundingClient(
+            exchange.credentials, base_url=exchange.base_url, demo=False
+        ) as client:
+            began = time.perf_counter()
+            answers = await asyncio.gather(
+                *(client.get_non_tradable_assets(ccy=wish) for wish in wanted)
+            )
+            seconds = time.perf_counter() - began
+            for wish, rows in zip(wanted, answers, strict=True):
+                if list(dict.fromkeys(row.ccy for row in rows)) != wish:
+                    raise AssertionError(f"asked for {wish}, got others")
+        arrivals, limit = exchange.requests(ENDPOINT), exchange.limit(ENDPOINT)
+        least = floor(-(-len(exchange.currencies) // LARGEST), limit.count, limit.period)
+        return {
+            "seconds": seconds,
+            "floor": least,
+            "against the floor": seconds / least,
+            "requests": len(arrivals),
+            "refused": len(exchange.refused),
+            "busiest window": exchange.busiest_window(ENDPOINT),
+        }
+
+
+def run(options: Options) -> Report:
+    """A few runs over sockets, in real time, against the simulated exchange's sliding log."""
+    runs = [asyncio.run(_once(seed)) for seed in range(options.pick(5, 1))]
+    middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+    table = Table(
+        f"{CALLERS} concurrent callers, 1 to 3 of {CURRENCIES} currencies each, 6 per second",
+        ("", "median", "worst"),
+        note=(
+            "The floor is three windows: 20 requests at 6 per second, on an exchange without "
+            "latency. Every caller's rows were\nchecked. The exchange runs in the same process."
+        ),
+    )
+    for key, value in middle.items():
+        digits = 3 if isinstance(runs[0][key], float) else 0
+        worst = max(run[key] for run in runs)
+        table.rows.append((key, f"{value:.{digits}f}", f"{worst:.{digits}f}"))
+    return Report([table], {"runs": runs})
+
+
+BENCHMARK = Benchmark(
+    "wish", "Are a thousand callers answered as fast as the limit allows, with no refusal?", run
+)

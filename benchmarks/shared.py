@@ -29,6 +29,7 @@ from .server import CURRENCIES, serving
 
 ENDPOINT = GET_NON_TRADABLE_ASSETS.name
 OURS = "okx_funding, buckets=redis://"
+LIMIT = RateLimit(6)
 PROCESSES, CALLERS = 4, 3
 JITTERS = (0.0, 0.005, 0.030)
 QUICK_LIMIT = RateLimit(20, 0.02)
@@ -70,7 +71,7 @@ async def _work(orders: dict[str, Any]) -> None:
                 await client.get_non_tradable_assets(names[20 * number : 20 * number + 20])
 
         else:
-            acquire = await LIMITERS[orders["limiter"]](orders["redis"], RateLimit(6))
+            acquire = await LIMITERS[orders["limiter"]](orders["redis"], LIMIT)
             http = await stack.enter_async_context(aiohttp.ClientSession())
 
             async def call(number: int) -> None:
@@ -124,18 +125,18 @@ async def _judge(name: str, jitter: float, seconds: float) -> dict[str, Any]:
             }
 
 
-def _used(times: list[float], limit: RateLimit = RateLimit(6)) -> float:
+def _used(times: list[float]) -> float:
     """The share of the limit; bursts don't blur it, as the last N are held against the first N."""
-    more = len(times) - limit.count
+    more = len(times) - LIMIT.count
     if more < 1:
         return 0.0
     spans = [last - first for first, last in zip(times, times[more:], strict=False)]
-    return more / statistics.mean(spans) / limit.rate
+    return more / statistics.mean(spans) / LIMIT.rate
 
 
 def _together(options: Options) -> tuple[Table, list[dict[str, Any]]]:
     table = Table(
-        f"Four processes, one limit of 6 per 1 s: refusals per 1000 / use of the limit in %\n"
+        f"Four processes, one limit of {LIMIT}: refusals per 1000 / use of the limit in %\n"
         f"({options.pick(12, 4)} s each, over loopback, sliding log)",
         ("", *(f"{jitter * 1000:g} ms" for jitter in JITTERS)),
         note=(
@@ -148,9 +149,8 @@ def _together(options: Options) -> tuple[Table, list[dict[str, Any]]]:
         row = [name]
         for jitter in JITTERS:
             told = asyncio.run(_judge(name, jitter, options.pick(12, 4)))
-            row.append(
-                f"{1000 * told['refused'] / max(1, told['requests']):.0f} / {100 * told['used']:.1f}"
-            )
+            refused = 1000 * told["refused"] / max(1, told["requests"])
+            row.append(f"{refused:.0f} / {100 * told['used']:.1f}")
             figures.append(told)
         table.rows.append(row)
     return table, figures

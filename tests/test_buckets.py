@@ -587,6 +587,17 @@ def test_a_history_that_one_of_them_forgot_is_not_taken_as_empty(hands):
     assert len(heir.take(12.01, n=9)) == 4
 
 
+def test_what_the_other_forgot_the_heir_does_not_take_for_nothing(hands):
+    heir, other = two(hands, RateLimit(2), RateLimit(2))
+    owner = Owner()
+    for at in (0.0, 2.0):
+        other.give("answered", at, *other.take(at, n=2))
+    heir.bucket.absorb(other.bucket, 2.1)
+    heir.bucket.claim(owner, Claim(RateLimit(6, 10.0)), 2.2)
+    assert heir.take(9.9, n=9) == []
+    assert len(heir.take(10.01, n=9)) == 4
+
+
 def test_an_heir_that_was_absorbed_itself_passes_slots_on(hands):
     first, second = two(hands)
     third = hands(RateLimit(6))

@@ -10,11 +10,18 @@ import pytest
 ROWS = {"N": 15, "H": 19, "O": 11, "R": 8, "C": 16, "I": 10, "X": 4, "M": 7}
 """Network, HTTP, OKX, rate and time, cancelling and closing, input, resources; money."""
 
-NAMES = " ".join(
-    name
-    for path in Path(__file__).parent.glob("test_*.py")
-    for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
-)
+HERE = Path(__file__).parent
+
+
+def names(folder):
+    return {
+        name
+        for path in folder.glob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+
+
+NAMES = " ".join(names(HERE))
 
 
 @pytest.mark.parametrize(
@@ -23,6 +30,14 @@ NAMES = " ".join(
 )
 def test_every_row_of_the_list_has_a_test_of_its_name(number):
     assert f"_{number}_" in NAMES
+
+
+def test_every_proof_that_the_page_names_is_a_test():
+    page = (HERE.parents[1] / "docs" / "reliability.md").read_text()
+    proofs = set(re.findall(r"`(test_\w+)`", page))
+    assert len(proofs) > 40
+    assert proofs <= names(HERE)
+    assert set(re.findall(r"`(tests/\w+/?)`", page)) == {"tests/faults/"}
 
 
 def test_the_list_is_as_long_as_it_was():

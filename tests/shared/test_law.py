@@ -93,6 +93,16 @@ def test_a_slot_is_given_back_once(scripts):
     assert scripts.give(give("a", serial, slot, 5 * SECOND), START) == 0
 
 
+def test_a_return_that_comes_twice_leaves_a_later_turn_alone(scripts):
+    a = Process(scripts, "a", count=1).begin()
+    a.take(0)
+    ((serial, slot),) = a.held
+    a.give(0)
+    assert a.take(WINDOW)[0] == 1
+    assert scripts.give(give("a", serial, slot), START + WINDOW) == 0
+    assert a.take(2 * WINDOW)[0] == 0, "it holds it"
+
+
 def test_an_answer_that_was_lost_costs_no_slot(scripts):
     a, b = Process(scripts, "a").begin(), Process(scripts, "b")
     assert a.take(0, 6)[0] == 6
@@ -250,9 +260,9 @@ def test_a_smaller_limit_waits_for_what_is_held(scripts):
     few = Process(scripts, "few", count=2)
     assert few.take(10)[0] == 0
     for number in range(4):
-        a.give(20 + number)
+        assert a.give(20 + number) == 1
         assert few.take(20 + number + WINDOW)[0] == 0, f"{5 - number} are still held"
-    a.give(5 * WINDOW)
+    assert a.give(5 * WINDOW) == 1
     assert few.take(6 * WINDOW)[0] == 1
     assert len([name for name in scripts.hash() if name.startswith("slot:")]) == 2
 

@@ -173,6 +173,24 @@ async def test_a_restart_too_quick_to_be_noticed_is_silent_all_the_same(
         assert now() - began > UNKNOWN - 0.1
 
 
+async def test_a_server_that_comes_back_with_what_it_knew_long_ago_is_not_believed(
+    redis_server: RedisServer, tmp_path
+):
+    """As after a restart from a snapshot, or when a replica that lags takes over."""
+    with running("--dir", str(tmp_path)) as server:
+        async with sharing(server, 1) as (exchange, client):
+            await ask(client, exchange)
+            await asyncio.sleep(0.4)
+            server.say("SAVE")
+            await ask(client, exchange, 6)
+            server.kill()
+            server.start()
+            assert int(server.hash(key_of(exchange))["sent"]) == 1
+            await ask(client, exchange, 6)
+            assert not exchange.refused
+            assert exchange.log[7].at - exchange.log[6].at > UNKNOWN - 0.1
+
+
 async def test_a_server_that_forgot_everything_begins_anew(redis_server_to_harm: RedisServer):
     async with sharing(redis_server_to_harm, 1) as (exchange, client):
         await ask(client, exchange, 6)

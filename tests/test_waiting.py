@@ -69,8 +69,8 @@ async def leave(calls):
 @pytest.mark.parametrize(
     "limit", [RateLimit(1), RateLimit(6), RateLimit(10, 2.0), RateLimit(1, 2.0)], ids=str
 )
-@pytest.mark.parametrize("depth", [0, 1, 5, 6, 7, 31, 100])
-@pytest.mark.parametrize("jitter", [0.0, 0.05])
+@pytest.mark.parametrize("depth", [0, 5, 6, 31, 100])
+@pytest.mark.parametrize("jitter", [0.0, 0.05], ids=["steady", "jittery"])
 async def test_the_estimate_is_right_within_one_window(limit, depth, jitter):
     async with Road(limit, jitter=jitter) as road, road.client() as client:
         await warmed_up(client, limit)

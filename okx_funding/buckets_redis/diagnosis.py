@@ -8,7 +8,7 @@ from redis import exceptions
 
 _WORDS = {
     "WRONGPASS": "user or password is missing or wrong",
-    "NOPERM": "its user may not do that: see docs/shared-limits.md",
+    "NOPERM": "its user may not do that: see docs/many-processes.md",
     "MOVED": "it is a node of a cluster, and the bucket is kept on another one",
     "WRONGTYPE": "something else is kept under the bucket's name",
     "READONLY": "it is a replica",

@@ -52,7 +52,9 @@ async def test_four_processes_keep_one_limit_and_use_it(redis_server: RedisServe
     assert min(shares) >= 0.95, shares
 
 
-async def test_killed_frozen_or_flushed_it_is_never_open_and_goes_on_by_itself():
+async def test_killed_frozen_or_flushed_it_is_never_open_and_goes_on_by_itself(
+    redis_server: RedisServer,
+):
     """Three servers come to harm at once; each process has a bot for each. One is an hour early."""
     with running() as killed, running() as frozen, running() as flushed:
         servers = (killed, frozen, flushed)

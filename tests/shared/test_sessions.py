@@ -212,6 +212,17 @@ async def test_one_request_costs_one_ask_and_one_return(redis_server: RedisServe
         assert redis_server.commands()["evalsha"] - before == 6
 
 
+def count_takes(mine):
+    looks, take = [], mine.take
+
+    def looked(now):
+        looks.append(now)
+        return take(now)
+
+    mine.take = looked
+    return looks
+
+
 async def test_whoever_waits_does_not_poll(redis_server: RedisServer, monkeypatch):
     """However many callers wait, one look each two seconds (here 0.5) for the whole session."""
     assert scripts.LOOK == 2.0
@@ -224,8 +235,10 @@ async def test_whoever_waits_does_not_poll(redis_server: RedisServer, monkeypatc
         calls += [asyncio.create_task(ask(two, exchange, 9)) for _ in range(20)]
         await asyncio.sleep(0.2)
         before = redis_server.commands()["evalsha"]
+        looks = count_takes(bucket_of(two))
         await asyncio.sleep(1)
         assert redis_server.commands()["evalsha"] - before == 2
+        assert len(looks) <= 10, "nor does the loop spin"
         await leave(*calls)
 
 

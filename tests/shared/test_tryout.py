@@ -15,7 +15,7 @@ from okx_funding.cli import main
 from tests.shared.servers import RedisServer, free_port
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = (ROOT / "docs" / "shared-limits.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "many-processes.md").read_text("utf-8")
 
 
 def start(*command: str) -> subprocess.Popen[str]:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from .callers import Batch, Key, Question, Several, Ticket, Trial
+from .callers import REFUSED, Batch, Key, Question, Ticket, Trial, Turns
 from .errors import InvalidParameterError
 
 AGING = 10.0
@@ -36,6 +36,9 @@ SUSPECTS = 1024
 """Keys that are under suspicion at most."""
 SLICE = 500
 """Callers that are answered in one step of the loop."""
+
+Answers = dict[Key, Any]
+"""Of a caller with several keys: see `Ticket.answers`."""
 
 
 class Batcher:
@@ -85,9 +88,7 @@ class Batcher:
             keys = self._recall(ticket, now - max_age)
         long = None
         if len(keys) > self.max_keys:
-            long = ticket.several
-            assert long is not None
-            long.later, long.priority = deque(), priority
+            long = ticket.turns = Turns(priority)
         for key in keys:
             question = waiting.get(key)
             if question is None:
@@ -100,7 +101,7 @@ class Batcher:
                     self._place(question, priority, now)
                 elif long.placed < self.max_keys:
                     self._place_turn(question, ticket, long, now)
-                elif long.later is not None:
+                else:
                     long.later.append(question)
             elif priority > question.priority:
                 self._overtake(question, priority, now)
@@ -119,9 +120,10 @@ class Batcher:
         for key in ticket.keys:
             remembered, flying = self._memory.get(key), self._flying.get(key)
             if remembered is not None and remembered[0] >= since:
-                if ticket.several is not None:
-                    ticket.several.recalled += 1
-                self._answer(ticket, key, remembered[1])
+                if ticket.answers is None:
+                    self._finish(ticket, remembered[1].copy())
+                else:
+                    self._answer_one(ticket, ticket.answers, key, tuple(remembered[1]))
             elif flying is not None and flying[0] >= since:
                 flying[1].askers[ticket] = flying[1].past
             else:
@@ -143,8 +145,10 @@ class Batcher:
 
     def asked(self, ticket: Ticket) -> bool:
         """Whether a request for any of the ticket's keys has left."""
-        several = ticket.several
-        if several is not None and len(several.answers) > several.recalled:
+        answers = ticket.answers
+        if answers is not None and (
+            ticket.error is not None or any(type(rows) is list for rows in answers.values())
+        ):
             return True
         for key in ticket.keys:
             question = self._waiting.get(key)
@@ -185,7 +189,7 @@ class Batcher:
         question.queue = queue
         self.placed += 1
 
-    def _place_turn(self, question: Question, ticket: Ticket, long: Several, now: float) -> None:
+    def _place_turn(self, question: Question, ticket: Ticket, long: Turns, now: float) -> None:
         self._place(question, long.priority, now)
         question.owner = ticket
         long.placed += 1
@@ -306,7 +310,7 @@ class Batcher:
         ticket, question.owner = question.owner, None
         if ticket is None:
             return
-        long = ticket.several
+        long = ticket.turns
         assert long is not None
         long.placed -= 1
         if long.placed:
@@ -527,14 +531,14 @@ class Batcher:
             self._remember(key, batch.sent_at, rows)
             for ticket in question.askers:
                 if not ticket.done():
-                    several = ticket.several
-                    if several is None:
+                    answers = ticket.answers
+                    if answers is None:
                         self._finish(ticket, rows.copy())
                     else:
-                        several.answers[key] = rows
-                        several.left -= 1
-                        if not several.left:
-                            self._finish_several(ticket, several)
+                        answers[key] = rows
+                        ticket.left -= 1
+                        if not ticket.left:
+                            self._finish_several(ticket, answers)
                 steps += 1
                 if steps % SLICE == 0:
                     yield
@@ -552,26 +556,17 @@ class Batcher:
         if len(memory) > MEMORY:
             memory.popitem(last=False)
 
-    def _answer(self, ticket: Ticket, key: Key, rows: list[Any]) -> None:
-        if ticket.several is None:
-            self._finish(ticket, rows.copy())
-        else:
-            self._answer_one(ticket, ticket.several, key, rows)
+    def _answer_one(self, ticket: Ticket, answers: Answers, key: Key, rows: Sequence[Any]) -> None:
+        answers[key] = rows
+        ticket.left -= 1
+        if not ticket.left:
+            self._finish_several(ticket, answers)
 
-    def _answer_one(
-        self, ticket: Ticket, several: Several, key: Key, rows: list[Any] | None
-    ) -> None:
-        several.answers[key] = rows
-        several.left -= 1
-        if not several.left:
-            self._finish_several(ticket, several)
-
-    def _finish_several(self, ticket: Ticket, several: Several) -> None:
-        answers = several.answers
-        if several.error is not None:
-            self._refuse(ticket, several.error, answers)
+    def _finish_several(self, ticket: Ticket, answers: Answers) -> None:
+        if ticket.error is not None:
+            self._refuse(ticket, ticket.error, answers)
         else:
-            self._finish(ticket, [row for key in ticket.keys for row in answers[key] or ()])
+            self._finish(ticket, list(chain.from_iterable(answers.values())))
 
     def _finish(self, ticket: Ticket, rows: list[Any]) -> None:
         self.callers -= 1
@@ -587,34 +582,29 @@ class Batcher:
         steps = 0
         for key, question in batch.questions.items():
             for ticket in question.askers:
-                several = ticket.several
+                answers = ticket.answers
                 if ticket.done():
                     pass
-                elif several is None:
-                    self._refuse(ticket, error, {key: None} if key == culprit else {})
+                elif answers is None:
+                    self._refuse(ticket, error, {key: REFUSED if key == culprit else None})
                 elif key == culprit:
-                    several.error = error
-                    self._answer_one(ticket, several, key, None)
+                    ticket.error = error
+                    self._answer_one(ticket, answers, key, REFUSED)
                 else:
-                    self._refuse(ticket, error, several.answers)
+                    self._refuse(ticket, error, answers)
                 steps += 1
                 if steps % SLICE == 0:
                     yield
         self.over(batch)
 
-    def _refuse(
-        self,
-        ticket: Ticket,
-        error: InvalidParameterError,
-        answers: dict[Key, list[Any] | None],
-    ) -> None:
+    def _refuse(self, ticket: Ticket, error: InvalidParameterError, answers: Answers) -> None:
         own = InvalidParameterError(
             error.code,
             error.msg,
             error.http_status,
             error.endpoint,
-            tuple(key for key in ticket.keys if key is not None and answers.get(key, ()) is None),
-            tuple(row for key in ticket.keys for row in answers.get(key) or ()),
+            tuple(key for key, rows in answers.items() if rows is REFUSED and key is not None),
+            tuple(row for rows in answers.values() for row in rows or ()),
         )
         self.fail(ticket, own)
 

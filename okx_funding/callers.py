@@ -36,6 +36,8 @@ class Past(NamedTuple):
 
 
 NOTHING = Past()
+REFUSED: tuple[Any, ...] = ()
+"""In place of the rows of a key that OKX refuses."""
 
 
 class Tally:
@@ -118,13 +120,20 @@ class Home(Protocol):
 class Ticket(asyncio.Future[list[Any]]):
     """One waiting caller. Its result is a list of rows of its own."""
 
-    __slots__ = ("keys", "lane", "several", "tally", "timer")
+    __slots__ = ("answers", "error", "keys", "lane", "left", "tally", "timer", "turns")
 
     lane: Home
     tally: Tally
     keys: Sequence[Key]
-    several: Several | None
-    """What is known of its keys so far, where it has more than one."""
+    answers: dict[Key, Any] | None
+    """None where it has one key only. Else what is known of each: a list of rows from the wire, a
+    tuple of rows from memory, REFUSED, or None for a key that isn't answered yet; and then too:"""
+    left: int
+    """How many of ``answers`` aren't there yet."""
+    error: InvalidParameterError | None
+    """Why OKX refused some of its keys."""
+    turns: Turns | None
+    """What it will ask in later turns, if it has more keys than a request holds."""
     timer: dict[Ticket, None] | None
     """Where its deadline is kept."""
 
@@ -136,25 +145,17 @@ class Ticket(asyncio.Future[list[Any]]):
         return True
 
 
-class Several:
-    """How far a caller with several keys has come."""
+class Turns:
+    """The turns of a caller with more keys than a request holds."""
 
-    __slots__ = ("answers", "error", "later", "left", "placed", "priority", "recalled")
+    __slots__ = ("later", "placed", "priority")
 
-    def __init__(self, keys: int) -> None:
-        self.left = keys
-        """Keys without an answer yet."""
-        self.answers: dict[Key, list[Any] | None] = {}
-        """Rows by key; None for a key that OKX refused."""
-        self.error: InvalidParameterError | None = None
-        """Why OKX refused some of the keys."""
-        self.later: deque[Question] | None = None
-        """What it will place in later turns, if it has more keys than a request holds."""
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
         self.placed = 0
         """How many of its keys are placed in this turn."""
-        self.priority = 0
-        self.recalled = 0
-        """How many of the answers came from memory."""
+        self.later: deque[Question] = deque()
+        """What it will place in later turns."""
 
 
 class Question:

@@ -34,7 +34,7 @@ from typing import Any
 
 from .batching import SLICE, Batcher
 from .buckets import Bucket
-from .callers import Batch, Key, Several, Tally, Ticket, Total
+from .callers import Batch, Key, Tally, Ticket, Total
 from .circuit import AuthCircuit
 from .deadlines import Deadlines
 from .endpoints import Endpoint
@@ -325,7 +325,11 @@ class Lane:
         ticket.tally = tally
         ticket.keys = keys
         ticket.timer = None
-        ticket.several = Several(len(keys)) if len(keys) > 1 else None
+        if len(keys) == 1:
+            ticket.answers = None
+        else:
+            ticket.answers, ticket.left = dict.fromkeys(keys), len(keys)
+            ticket.error = ticket.turns = None
         tally.calls += 1
         if self._observer is not None:
             self._watch(ticket, now)

@@ -50,6 +50,7 @@ need no virtual time, run there, in real time."""
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "anyloop(wanted=True): quick enough in real time as well.")
+    config.addinivalue_line("markers", "turns: counts the loop's turns, which eager tasks save.")
     if LOOP not in ("", "eager", "uvloop"):
         raise pytest.UsageError(f"OKX_TEST_LOOP is eager or uvloop, not {LOOP!r}")
     if not config.pluginmanager.has_plugin("okx_funding"):  # a checkout that wasn't installed
@@ -76,9 +77,9 @@ if LOOP:
     def pytest_asyncio_loop_factories(
         config: pytest.Config, item: pytest.Item
     ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-        if LOOP == "eager":
+        if LOOP == "eager" and item.get_closest_marker("turns") is None:
             return {"eager": _eager_loop}
-        if _runs_on_uvloop(item):
+        if LOOP == "uvloop" and _runs_on_uvloop(item):
             return {"uvloop": importlib.import_module("uvloop").new_event_loop}
         return {"asyncio": asyncio.new_event_loop}
 

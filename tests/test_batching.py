@@ -119,6 +119,7 @@ async def test_a_key_that_waits_already_takes_no_second_place():
 # -- turns ------------------------------------------------------------------------------------
 
 
+@pytest.mark.turns
 async def test_a_caller_with_a_thousand_currencies_delays_one_by_a_single_batch():
     async with Wireless() as session:
         client = session.client(**one_at_a_time())
@@ -387,6 +388,7 @@ async def test_a_crowd_is_answered_in_slices(answer, bad):
         await nothing_left(session)
 
 
+@pytest.mark.turns
 async def test_deadlines_of_a_crowd_fire_in_slices():
     async with Wireless(latency=9) as session:
         client = session.client()
@@ -628,7 +630,7 @@ async def test_putting_back_a_question_for_all_costs_little():
     batcher, loop = Batcher(20, promote_above=0), asyncio.get_running_loop()
     for number in range(20_000):
         ticket = Ticket(loop=loop)
-        ticket.keys, ticket.several = (str(number),), None
+        ticket.keys, ticket.answers = (str(number),), None
         batcher.add(ticket, 0, 0.0)
     batch = batcher.take(1.0)
     assert batch is not None

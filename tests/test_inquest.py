@@ -384,6 +384,7 @@ async def test_when_everybody_leaves_the_inquest_ends():
         await nothing_left(session)
 
 
+@pytest.mark.turns
 async def test_a_deadline_during_an_inquest_is_its_own_callers():
     async with Wireless(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})

@@ -70,6 +70,7 @@ async def test_when_all_have_left_the_slot_is_free_at_once():
         assert client.statistics().requests == 1
 
 
+@pytest.mark.turns
 async def test_who_leaves_in_the_turn_in_which_it_came_sends_nothing():
     async with Wireless() as session:
         client = session.client()

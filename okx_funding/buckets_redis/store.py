@@ -25,7 +25,9 @@ OnLoss = Literal["closed", "share"]
 LEASE_MARGIN = 5.0
 """Seconds by which a lease outlasts the longest request."""
 _LATE = 0.5
-"""Seconds that a timer may be late."""
+"""Seconds that a timer may be late when others rely on it."""
+_BUSY = 2.0
+"""Seconds that the loop may be busy between an answer of Redis and the request."""
 FEW = 256
 
 
@@ -132,7 +134,7 @@ class RedisBuckets:
     @property
     def fresh(self) -> float:
         """Seconds after the ask within which a slot must be used."""
-        return self._answer_within + _LATE
+        return self._answer_within + _BUSY
 
     @property
     def lease(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import traceback
 
 import pytest
@@ -128,6 +129,20 @@ async def test_a_frozen_server_is_noticed_and_orphans_come_back(redis_server_to_
         await asyncio.gather(*waiting)
         assert now() - thawed < 1.0, "nothing is held for a lease"
         assert not exchange.refused
+
+
+async def test_a_busy_loop_is_not_taken_for_a_lost_server(redis_server: RedisServer, monkeypatch):
+    url = redis_server.url + "?socket_timeout=0.2"
+    async with sharing(redis_server, 1, url=url) as (exchange, client):
+        await ask(client, exchange)
+        store, lost = client._given._store, []
+        monkeypatch.setattr(store, "lost", lambda: lost.append(now()))
+        for _ in range(3):
+            call = asyncio.create_task(ask(client, exchange))
+            await until(lambda: bool(store._link._owed))
+            time.sleep(0.5)  # noqa: ASYNC251
+            await call
+        assert not lost
 
 
 async def test_returns_that_could_not_be_delivered_are_delivered_later(

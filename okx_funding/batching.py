@@ -615,4 +615,4 @@ class Batcher:
         if ticket.timer is not None:
             ticket.timer.pop(ticket, None)
         ticket.set_exception(error)
-        ticket.exception()  # seen: a caller who is cancelled this very moment never asks
+        ticket.exception()  # seen, whether or not anybody is there to ask for it

@@ -211,6 +211,14 @@ async def test_O5_when_okxs_time_cant_be_had_the_first_50102_is_told():
         assert error.offset is None
 
 
+async def test_O5_the_time_is_asked_for_a_few_times_since_many_depend_on_it():
+    async with at_exchange() as (exchange, client):
+        exchange.clock_skew = 45
+        exchange.fail_next(4, Fault.html(403), "get_time")
+        await works(client)
+        assert len(exchange.requests("get_time")) == 5
+
+
 @pytest.mark.parametrize("told", [b"[]", b'[{"ts":""}]', b'[{"ts":"x"}]', b"[{}]"])
 async def test_O5_a_time_that_makes_no_sense_is_none(told):
     expired = http(b'{"code":"50102","msg":"Timestamp request expired"}', 401)

@@ -265,6 +265,20 @@ async def test_R8_connections_that_nobody_takes_are_tried_at_the_limits_pace(mon
         assert busiest_window(late, 0.99) <= 6
 
 
+async def test_R8_a_host_that_came_back_is_missed_anew_from_the_shortest_pause_on(unlucky):
+    async with at_exchange(max_retries=6) as (exchange, client):
+        patience = []
+        for _ in range(2):
+            await works(client)
+            await exchange.stop_listening()
+            began = now()
+            await failure_of(client.get_non_tradable_assets("CELT"), ConnectError)
+            patience.append(now() - began)
+            await exchange.resume()
+            await asyncio.sleep(5)
+        assert patience[0] == pytest.approx(patience[1], abs=0.1)
+
+
 async def test_R8_a_restart_of_half_a_second_costs_nobody_an_error():
     async with at_exchange(max_retries=3) as (exchange, client):
         await works(client)
@@ -325,6 +339,27 @@ def test_R8_a_budget_is_a_tenth_of_first_attempts_and_never_less_than_five():
             budget.succeeded(again=False)
             successes += 1
         assert 1 <= successes <= 4
+
+
+def test_R8_success_earns_no_more_than_the_reserve():
+    budget = RetryBudget()
+    for again in (True, False) * 50:
+        budget.succeeded(again=again)
+    assert [budget.spend() for _ in range(7)] == [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize(("dice", "longer"), [(0.0, 1.0), (1.0, 1.5)])
+def test_R8_a_host_that_nobody_reaches_is_left_alone_for_twice_as_long_each_time(dice, longer):
+    host, moment, pauses = Host("https://okx.invalid"), 100.0, []
+    for _ in range(7):
+        for _ in range(3):  # those who tried at the same time
+            host.unreachable(moment, dice)
+        pauses.append(host.closed_until - moment)
+        moment = host.closed_until
+    assert pauses == pytest.approx([p * longer for p in (0.1, 0.2, 0.4, 0.8, 1, 1, 1)])
+    host.reached()
+    host.unreachable(moment, dice)
+    assert host.closed_until - moment == pytest.approx(0.1 * longer)
 
 
 def test_R8_however_long_an_outage_lasts_the_share_of_retries_stays_below_a_tenth():

@@ -39,7 +39,7 @@ async def pyrate_limiter(url: str, limit: RateLimit) -> Acquire:
 
     rates = [Rate(limit.count, round(limit.period * 1000))]
     store = redis.asyncio.Redis.from_url(url)
-    bucket = await RedisBucket.init(rates, store, "pyrate")  # type: ignore[misc]
+    bucket = await RedisBucket.init(rates, store, "pyrate")
     limiter = Limiter(bucket)
     return lambda: limiter.try_acquire_async("somebody")
 
@@ -56,7 +56,8 @@ def _throttled(burst: int) -> Callable[[str, RateLimit], Awaitable[Acquire]]:
             store=store.RedisStore(server=url),
             timeout=60,
         )
-        return limiter.limit
+        acquire: Acquire = limiter.limit
+        return acquire
 
     return make
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from . import page
 from .harness import Benchmark, Options, tell
 
-NAMES = ("buckets", "call", "sign", "decode", "wish", "coalescing", "imports")
+NAMES = ("buckets", "call", "observers", "sign", "decode", "wish", "coalescing", "imports")
 LONG = ("sockets", "chaos", "soak", "shared")
 """Run only when they are named: what they tell isn't a question of speed."""
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"

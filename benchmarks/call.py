@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
-from okx_funding import Credentials, FundingClient, RateLimit, Session
+from okx_funding import Credentials, FundingClient, Observer, RateLimit, Session
 
 from . import byhand
 from .byhand import Call
@@ -60,9 +60,12 @@ def fresh_user() -> Credentials:
 class Bench:
     """One event loop with a client of every kind, all kept alive."""
 
-    def __init__(self, base_url: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, base_url: str, loop: asyncio.AbstractEventLoop, observer: Observer | None = None
+    ) -> None:
         self.loop = loop
         self._base_url = base_url
+        self._observer = observer
         self._closing = contextlib.AsyncExitStack()
         # A limit belongs to a user and is kept in one loop: each loop has users of its own.
         self._users = [fresh_user() for _ in range(USERS)]
@@ -82,6 +85,7 @@ class Bench:
                 base_url=self._base_url,
                 demo=False,
                 rate_limits=limits,
+                observer=self._observer,
             )
             for user in self._users
         ]
@@ -156,9 +160,11 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(base_url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Bench]:
+def bench(
+    base_url: str, loop: asyncio.AbstractEventLoop, observer: Observer | None = None
+) -> Iterator[Bench]:
     """A bench that is closed in the end."""
-    opened = Bench(base_url, loop)
+    opened = Bench(base_url, loop, observer)
     try:
         yield opened
     finally:

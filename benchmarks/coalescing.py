@@ -14,26 +14,23 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from okx_funding import FundingClient, RateLimit, Session
+from okx_funding import FundingClient, Observer, RateLimit, Session
 
 from .call import NEVER_WAITS, fresh_user
 from .harness import Benchmark, Options, Report, Table, compare, ratio_of
 from .server import CURRENCIES, serving
-from .wish import CALLERS, floor
-from .wish import CURRENCIES as WISHED
 
 T = TypeVar("T")
 
 HOT = 20
-_SIX = RateLimit(6, 0.001)
+SLOTS = RateLimit(6, 0.001)
 """As many slots as OKX gives, none of which is ever waited for."""
 _ONCE_A_DAY = RateLimit(1, 86400.0)
-_CCXT_RATE = 1 / (0.110 * 5 / 3)
-"""ccxt's requests per second for this endpoint: 110 ms times the cost in its table."""
 
 
 @contextlib.contextmanager
-def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+def a_loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop of one's own."""
     loop = asyncio.new_event_loop()
     try:
         yield loop
@@ -43,8 +40,11 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 @contextlib.contextmanager
-def _client(
-    loop: asyncio.AbstractEventLoop, base_url: str, limit: RateLimit
+def a_client(
+    loop: asyncio.AbstractEventLoop,
+    base_url: str,
+    limit: RateLimit,
+    observer: Observer | None = None,
 ) -> Iterator[FundingClient]:
     """A client of a user of its own."""
 
@@ -56,6 +56,7 @@ def _client(
             base_url=base_url,
             demo=False,
             rate_limits={"get_non_tradable_assets": limit},
+            observer=observer,
         )
         return session, client
 
@@ -66,7 +67,7 @@ def _client(
         loop.run_until_complete(session.aclose())
 
 
-async def _together(callers: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def together(callers: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run them as tasks of one turn. `gather` would cost a callback for each, and a long step."""
     tasks = [asyncio.create_task(caller) for caller in callers]
     return [await task for task in tasks]
@@ -107,7 +108,7 @@ def _callers(options: Options, base_url: str, report: Report) -> None:
             "without, the task included."
         ),
     )
-    with _loop() as loop, _client(loop, base_url, _SIX) as client:
+    with a_loop() as loop, a_client(loop, base_url, SLOTS) as client:
         hot = CURRENCIES[:HOT]
 
         def work(count: int, timeout: float | None = None) -> Callable[[int], None]:
@@ -117,14 +118,14 @@ def _callers(options: Options, base_url: str, report: Report) -> None:
                 for _ in range(rounds):
                     wants = (hot[number % HOT] for number in range(count))
                     callers = (ask(ccy, timeout=timeout) for ccy in wants)
-                    loop.run_until_complete(_together(callers))
+                    loop.run_until_complete(together(callers))
 
             return once
 
         def bare(count: int) -> Callable[[int], None]:
             def once(rounds: int) -> None:
                 for _ in range(rounds):
-                    loop.run_until_complete(_together(_bare() for _ in range(count)))
+                    loop.run_until_complete(together(_bare() for _ in range(count)))
 
             return once
 
@@ -209,7 +210,7 @@ class _Crowd:
 
 
 def _crowd(base_url: str, wants: Sequence[str | list[str]]) -> _Crowd:
-    with _loop() as loop, _client(loop, base_url, NEVER_WAITS) as client:
+    with a_loop() as loop, a_client(loop, base_url, NEVER_WAITS) as client:
         loop.run_until_complete(client.get_non_tradable_assets(CURRENCIES[-1]))  # connects
         steps = _Steps()
 
@@ -218,7 +219,7 @@ def _crowd(base_url: str, wants: Sequence[str | list[str]]) -> _Crowd:
             gc.disable()
             try:
                 began = time.process_time()
-                answers = loop.run_until_complete(_together(callers))
+                answers = loop.run_until_complete(together(callers))
                 return time.process_time() - began, answers
             finally:
                 gc.enable()
@@ -285,7 +286,7 @@ def _waiting(
     base_url: str, wants: Sequence[str | list[str]]
 ) -> Iterator[tuple[asyncio.AbstractEventLoop, list[asyncio.Task[Any]]]]:
     """Callers who wait for a limit that is spent."""
-    with _loop() as loop, _client(loop, base_url, _ONCE_A_DAY) as client:
+    with a_loop() as loop, a_client(loop, base_url, _ONCE_A_DAY) as client:
         loop.run_until_complete(client.get_non_tradable_assets(CURRENCIES[-1]))
         tasks: list[asyncio.Task[Any]] = []
 
@@ -340,7 +341,7 @@ def _memory(options: Options, base_url: str, report: Report) -> None:
 
 
 def _bytes_of_bare(count: int) -> float:
-    with _loop() as loop:
+    with a_loop() as loop:
         tasks: list[asyncio.Task[None]] = []
 
         async def wait(future: asyncio.Future[None]) -> None:
@@ -390,29 +391,6 @@ def _cancelling(options: Options, base_url: str, report: Report) -> None:
     report.tables.append(table)
 
 
-# -- beside others -------------------------------------------------------------------------------
-
-
-def _beside_others(report: Report) -> None:
-    """The wish of 1000 callers, computed: nobody waits for three minutes to see it."""
-    table = Table(
-        f"{CALLERS} callers, 1 to 3 of {WISHED} currencies each: seconds until all are answered",
-        ("", "requests", "seconds"),
-        note="Computed from each one's own rate; `wish` measures the first row.",
-    )
-    asked = CALLERS * 2
-    rows = (
-        ("okx_funding, 20 currencies a request", WISHED // 20, floor(WISHED // 20, 6, 1.0)),
-        ("one request per caller, 6 per second", CALLERS, floor(CALLERS, 6, 1.0)),
-        ("ccxt, one request per caller", CALLERS, (CALLERS - 1) / _CCXT_RATE),
-        ("one currency per request, 6 per second", asked, floor(asked, 6, 1.0)),
-    )
-    for name, requests, seconds in rows:
-        table.rows.append((name, str(requests), f"{seconds:.0f}"))
-        report.figures[f"wish, {name}"] = {"requests": requests, "seconds": round(seconds, 1)}
-    report.tables.append(table)
-
-
 def run(options: Options) -> Report:
     """All of it, over a lean server in another process."""
     report = Report()
@@ -421,7 +399,6 @@ def run(options: Options) -> Report:
         _crowds(options, base_url, report)
         _memory(options, base_url, report)
         _cancelling(options, base_url, report)
-    _beside_others(report)
     return report
 
 

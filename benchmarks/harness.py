@@ -194,7 +194,10 @@ def cost_table(title: str, costs: Mapping[str, Cost], note: str = "") -> Table:
 
 def missing(module: str) -> bool:
     """Whether a package that only a comparison needs isn't installed."""
-    return importlib.util.find_spec(module) is None
+    try:
+        return importlib.util.find_spec(module) is None
+    except ModuleNotFoundError:  # nor is the package that it would be in
+        return True
 
 
 def optional(module: str) -> Any:

@@ -135,10 +135,11 @@ def _used(times: list[float]) -> float:
 
 
 def _together(options: Options) -> tuple[Table, list[dict[str, Any]]]:
+    jitters, seconds = (JITTERS[1:2], 3) if options.quick else (JITTERS, 12)
     table = Table(
         f"Four processes, one limit of {LIMIT}: refusals per 1000 / use of the limit in %\n"
-        f"({options.pick(12, 4)} s each, over loopback, sliding log)",
-        ("", *(f"{jitter * 1000:g} ms" for jitter in JITTERS)),
+        f"({seconds} s each, over loopback, sliding log)",
+        ("", *(f"{jitter * 1000:g} ms" for jitter in jitters)),
         note=(
             "Jitter is each way, upon 5 ms. Each process has three callers. The libraries keep "
             "their promise, of moments at which they were asked; what OKX counts is arrivals."
@@ -147,8 +148,8 @@ def _together(options: Options) -> tuple[Table, list[dict[str, Any]]]:
     figures = []
     for name in (OURS, *LIMITERS):
         row = [name]
-        for jitter in JITTERS:
-            told = asyncio.run(_judge(name, jitter, options.pick(12, 4)))
+        for jitter in jitters:
+            told = asyncio.run(_judge(name, jitter, seconds))
             refused = 1000 * told["refused"] / max(1, told["requests"])
             row.append(f"{refused:.0f} / {100 * told['used']:.1f}")
             figures.append(told)

@@ -1,4 +1,4 @@
-"""``python -m benchmarks [NAME ...] [--quick] [--real] [--calls N] [--out DIR | --no-files]``."""
+"""``python -m benchmarks [NAME ...] [--quick | --redraw] [--real] [--out DIR | --no-files]``."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from . import page
-from .harness import Benchmark, Options, tell
+from . import charts, page
+from .harness import Benchmark, Options, missing, tell
 
-NAMES = ("buckets", "call", "observers", "sign", "decode", "wish", "coalescing", "imports")
-LONG = ("sockets", "chaos", "soak", "shared")
-"""Run only when they are named: what they tell isn't a question of speed."""
+NAMES = (
+    "buckets",
+    "call",
+    "observers",
+    "sign",
+    "decode",
+    "wish",
+    "coalescing",
+    "imports",
+    "shared",
+)
+TRIALS = ("sockets", "chaos", "soak")
+"""Run only when they are named: they are trials, and compare nothing. ``--real`` adds sockets."""
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 
 
@@ -21,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="a look, not a measurement")
+    parser.add_argument("--redraw", action="store_true", help="pictures only, of the JSON files")
     parser.add_argument("--real", action="store_true", help="after buckets: 40 s over sockets")
     parser.add_argument("--out", type=Path, help="where JSON and pictures go (docs/figures)")
     parser.add_argument("--no-files", action="store_true", help="print only; --quick implies it")
@@ -29,8 +40,12 @@ def main() -> None:
     names = list(args.names or NAMES)
     if args.real and "buckets" in names:
         names.insert(names.index("buckets") + 1, "sockets")
-    if unknown := set(names) - {*NAMES, *LONG}:
+    if unknown := set(names) - {*NAMES, *TRIALS}:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}")
+    if args.redraw:
+        for name in (name for name in names if name in charts.CHARTS):
+            _draw(name, args.out or FIGURES)
+        return
     out = args.out or (None if args.quick or args.no_files else FIGURES)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -40,10 +55,21 @@ def main() -> None:
         print(f"== {name}: {benchmark.question}\n", flush=True)
         began = time.monotonic()
         report = benchmark.run(options)
-        tell(benchmark, report, out)
-        if out == FIGURES and not args.quick:
+        found = out if report.figures else None  # what was skipped leaves the old figures alone
+        tell(benchmark, report, found)
+        if found is not None and name in charts.CHARTS:
+            _draw(name, found)
+        if found == FIGURES and not args.quick:
             page.renew(name, report)
         print(f"({name}: {time.monotonic() - began:.0f} s)\n", flush=True)
+
+
+def _draw(name: str, folder: Path) -> None:
+    if missing("matplotlib"):
+        print("Skipped: the picture: matplotlib isn't installed (the extra bench has it)\n")
+        return
+    for path in charts.draw(name, folder):
+        print(f"Drawn: {path}")
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def _trouble(total: int) -> tuple[Table, list[dict[str, Any]]]:
 
 
 def run(options: Options) -> Report:
-    """The table, the scenarios, the picture."""
+    """The table of strategies, and the scenarios."""
     total = options.pick(24_000, 1_200)
     report = Report()
     grid, judged, figures = _grid(total)
@@ -243,13 +243,6 @@ def run(options: Options) -> Report:
     report.figures = {"strategies": figures, "scenarios": trouble}
     if missing("ccxt"):
         report.skipped.append("ccxt's throttler: ccxt isn't installed (the extra bench has it)")
-    if options.out is not None:
-        if missing("matplotlib"):
-            report.skipped.append("the picture: matplotlib isn't installed (the extra bench)")
-        else:
-            from . import picture
-
-            picture.arrivals(strategies(), options.out)
     return report
 
 

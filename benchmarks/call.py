@@ -193,7 +193,6 @@ def run(options: Options) -> Report:
             groups["ccxt, its limiter off"] = (plain, plain.ccxt())
         if not missing("okx"):
             groups["python-okx (blocks)"] = (plain, plain.python_okx())
-        panels = {}
         for setting in SETTINGS:
             works = {name: on.work(calls, setting) for name, (on, calls) in groups.items()}
             costs = compare(works, options.pick(320, 64), options.pick(21, 5))
@@ -203,14 +202,6 @@ def run(options: Options) -> Report:
                 ratio = ratio_of(costs, "ccxt, its limiter off", "okx_funding")
                 report.figures[str(setting)]["ccxt against okx_funding"] = round(ratio, 4)
                 report.tables[-1].note = f"ccxt costs {ratio:.2f} times okx_funding."
-            panels[str(setting)] = costs
-    if options.out is not None and missing("matplotlib"):
-        report.skipped.append("the picture: matplotlib isn't installed (the extra bench)")
-    elif options.out is not None:
-        from . import picture
-
-        title = "CPU of one call, against the same call written by hand with aiohttp"
-        picture.ratios(panels, title, options.out / "call")
     return report
 
 

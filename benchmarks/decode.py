@@ -62,8 +62,9 @@ def run(options: Options) -> Report:
         body = server.body(f"{server.ASSETS}?ccy={','.join(server.CURRENCIES[:size])}")
         operations = max(20, options.pick(20_000, 4_000) // size)
         costs = compare(_works(body), operations, options.pick(31, 5))
-        report.tables.append(cost_table(f"Decode {size} rows", costs))
-        report.figures[f"{size} rows"] = {name: cost.figures() for name, cost in costs.items()}
+        rows = f"{size} rows" if size > 1 else "1 row"
+        report.tables.append(cost_table(f"Decode {rows}", costs))
+        report.figures[rows] = {name: cost.figures() for name, cost in costs.items()}
     return report
 
 

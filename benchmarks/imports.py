@@ -47,7 +47,7 @@ def run(options: Options) -> Report:
     statements = {
         "nothing": "pass",
         "okx_funding": "import okx_funding",
-        "its FundingClient": "from okx_funding import FundingClient",
+        "okx_funding, its FundingClient": "from okx_funding import FundingClient",
         "aiohttp alone": "import aiohttp",
         "aiohttp, msgspec, aiolimiter": "import aiohttp, msgspec, aiolimiter",
         "okx_funding.cli": "import okx_funding.cli",

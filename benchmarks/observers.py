@@ -7,22 +7,15 @@ import contextlib
 
 from okx_funding.events import Event, Observer
 
-from .call import Setting, bench
+from .call import USERS, Setting, bench
 from .coalescing import HOT, SLOTS, a_client, a_loop, together
-from .harness import (
-    Benchmark,
-    Cost,
-    Options,
-    Report,
-    Work,
-    compare,
-    cost_table,
-    missing,
-)
+from .harness import Benchmark, Cost, Options, Report, Work, compare, cost_table, missing
 from .server import CURRENCIES, serving
 
-SETTINGS = (Setting(1, 1), Setting(16, 1))
+SETTINGS = (Setting(1, 1), Setting(USERS, 1))
 AT_ONCE = 1_000
+
+Watchers = dict[str, Observer | None]
 
 
 def _nothing(event: Event) -> None:
@@ -47,18 +40,18 @@ def _opentelemetry() -> Observer:
     return OpenTelemetryObserver(TracerProvider(shutdown_on_exit=False))
 
 
-def _observers(report: Report) -> dict[str, Observer | None]:
-    """The first is the yardstick."""
-    observers: dict[str, Observer | None] = {"no observer": None, "one that does nothing": _nothing}
+def watchers(report: Report) -> Watchers:
+    """Who watches; nobody is the yardstick."""
+    found: Watchers = {"no observer": None, "one that does nothing": _nothing}
     if missing("prometheus_client"):
         report.skipped.append("prometheus: its client isn't installed (the extra prometheus)")
     else:
-        observers["okx_funding.observers.prometheus"] = _prometheus()
+        found["okx_funding.observers.prometheus"] = _prometheus()
     if missing("opentelemetry.sdk"):
         report.skipped.append("opentelemetry: its SDK isn't installed (the extra test has it)")
     else:
-        observers["okx_funding.observers.opentelemetry"] = _opentelemetry()
-    return observers
+        found["okx_funding.observers.opentelemetry"] = _opentelemetry()
+    return found
 
 
 def _tell(report: Report, heading: str, title: str, costs: dict[str, Cost], note: str = "") -> None:
@@ -66,9 +59,7 @@ def _tell(report: Report, heading: str, title: str, costs: dict[str, Cost], note
     report.figures[heading] = {name: cost.figures() for name, cost in costs.items()}
 
 
-def _calls(
-    options: Options, base_url: str, observers: dict[str, Observer | None], report: Report
-) -> None:
+def _calls(options: Options, base_url: str, observers: Watchers, report: Report) -> None:
     with contextlib.ExitStack() as stack:
         benches = {
             name: stack.enter_context(bench(base_url, asyncio.new_event_loop(), observer))
@@ -80,9 +71,7 @@ def _calls(
             _tell(report, str(setting), f"One call, {setting}, watched: CPU of the client", costs)
 
 
-def _callers(
-    options: Options, base_url: str, observers: dict[str, Observer | None], report: Report
-) -> None:
+def _callers(options: Options, base_url: str, observers: Watchers, report: Report) -> None:
     with contextlib.ExitStack() as stack:
 
         def work(observer: Observer | None) -> Work:
@@ -108,7 +97,7 @@ def _callers(
 def run(options: Options) -> Report:
     """One call after the other, sixteen users at a time, and a thousand callers of one request."""
     report = Report()
-    observers = _observers(report)
+    observers = watchers(report)
     with serving() as base_url:
         _calls(options, base_url, observers, report)
         _callers(options, base_url, observers, report)

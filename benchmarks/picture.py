@@ -1,4 +1,4 @@
-"""The pictures: arrivals against the window, and what calls cost. Needs matplotlib."""
+"""How pictures are drawn: bars of ratios, and arrivals against the window. Needs matplotlib."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from . import buckets
-from .harness import Cost, optional
+from .harness import optional
 from .road import Jitter, Road
 from .strategies import Run, Strategy
 
 _JITTER = Jitter(0.100)
 _SHOWN = 6.0
-_LONGEST = 2.6
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,10 @@ def _drawing(palette: Palette) -> Iterator[Any]:
         "axes.labelcolor": palette.text,
         "xtick.color": palette.text,
         "ytick.color": palette.text,
-        "font.family": ["DejaVu Sans"],
+        "font.family": "sans-serif",
+        "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
         "font.size": 9,
+        "svg.fonttype": "none",  # text stays text: a quarter of the size
         "svg.hashsalt": "okx_funding",
     }
     matplotlib = optional("matplotlib")
@@ -90,11 +91,15 @@ def _drawing(palette: Palette) -> Iterator[Any]:
 
 
 def _save(figure: Any, stem: Path) -> list[Path]:
-    paths = [stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg")]
-    for path in paths:
-        undated: dict[str, Any] = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, dpi=160, metadata=undated)
-    return paths
+    """A PNG in 64 colours, which are enough and small, and an SVG without a date."""
+    png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
+    figure.savefig(png, dpi=140)
+    image = optional("PIL.Image")
+    with image.open(png) as drawn:
+        few = drawn.convert("RGB").quantize(64, dither=image.Dither.NONE)
+    few.save(png, optimize=True)
+    figure.savefig(svg, metadata={"Date": None})
+    return [png, svg]
 
 
 def _strip(strip: Any, name: str, run: Run, palette: Palette) -> None:
@@ -142,34 +147,76 @@ def _strip(strip: Any, name: str, run: Run, palette: Palette) -> None:
         strip.spines[side].set_visible(False)
 
 
-def ratios(panels: Mapping[str, Mapping[str, Cost]], title: str, stem: Path) -> list[Path]:
-    """Bars of ratios to the first variant, a panel for each setting; light and dark."""
-    return [path for palette in (LIGHT, DARK) for path in _bars(panels, title, stem, palette)]
+# -- bars --------------------------------------------------------------------------------------
 
 
-def _bars(
-    panels: Mapping[str, Mapping[str, Cost]], title: str, stem: Path, palette: Palette
-) -> list[Path]:
-    names = list(next(iter(panels.values())))
+@dataclass(frozen=True)
+class Bar:
+    """One ratio."""
+
+    ratio: float
+    text: str
+    """What stands at its end."""
+    spread: tuple[float, float] | None = None
+    """Quartiles, where it was measured many times."""
+    bad: bool = False
+    """Something is wrong with it, whatever its length."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Bars of ratios, a panel for each setting, with the same names in all."""
+
+    title: str
+    reading: str
+    """What to know for reading it: what 1 is, and which end is better."""
+    panels: Mapping[str, Mapping[str, Bar]]
+    longest: float
+    """Where a bar is cut."""
+
+
+def bars(chart: Chart, stem: Path) -> list[Path]:
+    """Draw it for light and for dark pages, as PNG and SVG."""
+    return [path for palette in (LIGHT, DARK) for path in _bars(chart, stem, palette)]
+
+
+def _bars(chart: Chart, stem: Path, palette: Palette) -> list[Path]:
+    columns = min(2, len(chart.panels))
+    rows = -(-len(chart.panels) // columns)
+    names = list(next(iter(chart.panels.values())))
+    height = 0.6 + (0.4 + 0.25 * len(names)) * rows
     with _drawing(palette) as plt:
-        height = 0.9 + 0.24 * len(names)
         figure, grid = plt.subplots(
-            (len(panels) + 1) // 2, 2, figsize=(9, height * ((len(panels) + 1) // 2)), sharey=True
+            rows, columns, figsize=(9, height), sharex=True, sharey=True, squeeze=False
         )
-        for axes, (heading, costs) in zip(grid.flat, panels.items(), strict=False):
-            values = [costs[name].ratio for name in names]
-            ours = [palette.good if "okx_funding" in name else palette.grey for name in names]
-            axes.barh(names, [min(value, _LONGEST) for value in values], color=ours, height=0.66)
-            for place, value in enumerate(values):
-                text = f"{value:.2f}" if value <= _LONGEST else f"→ {value:.2f}"
-                axes.text(min(value, _LONGEST) + 0.04, place, text, va="center", fontsize=8)
-            axes.axvline(1.0, color=palette.text, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0)
+        for axes in grid.flat[len(chart.panels) :]:
+            axes.set_visible(False)
+        for axes, (heading, panel) in zip(grid.flat, chart.panels.items(), strict=False):
+            for place, name in enumerate(names):
+                _bar(axes, place, name, panel[name], chart.longest, palette)
+            axes.axvline(1.0, color=palette.text, linewidth=0.9, linestyle=(0, (4, 3)), zorder=2)
             axes.set_title(heading, loc="left", fontsize=9.5, fontweight="bold", pad=4)
-            axes.set_xlim(0, _LONGEST + 0.4)
-            axes.tick_params(length=0)
+            axes.set_yticks(range(len(names)), names)
+            axes.tick_params(length=0, labelbottom=False)
             for side in ("top", "right", "bottom", "left"):
                 axes.spines[side].set_visible(False)
-        grid.flat[0].invert_yaxis()
-        figure.suptitle(title, x=0.012, y=0.99, ha="left", fontsize=11, fontweight="bold")
-        figure.tight_layout(rect=(0, 0, 1, 0.985))
+        grid.flat[0].set_xlim(0, chart.longest * (1.25 if columns == 1 else 1.4))
+        grid.flat[0].set_ylim(len(names) - 0.5, -0.5)
+        top = 1 - 0.1 / height
+        figure.text(0.012, top, chart.title, va="top", fontsize=11, fontweight="bold")
+        figure.text(0.012, top - 0.21 / height, chart.reading, va="top", fontsize=9)
+        figure.tight_layout(rect=(0, 0, 1, 1 - 0.45 / height))
         return _save(figure, stem.with_name(stem.name + palette.suffix))
+
+
+def _bar(axes: Any, place: int, name: str, bar: Bar, longest: float, palette: Palette) -> None:
+    colour = palette.good if "okx_funding" in name else palette.grey
+    end = min(bar.ratio, longest)
+    axes.barh(place, end, color=palette.bad if bar.bad else colour, height=0.66)
+    text = bar.text if bar.ratio <= longest else f"→ {bar.text}"
+    if bar.spread is not None and bar.ratio <= longest:
+        low, high = (min(it, longest) for it in bar.spread)
+        axes.plot((low, high), (place, place), color=palette.text, linewidth=1.0, zorder=3)
+        end = max(end, high)
+    ground = {"facecolor": palette.page, "edgecolor": "none", "pad": 0.6}
+    axes.text(end + longest / 80, place, text, va="center", fontsize=8, bbox=ground, zorder=4)

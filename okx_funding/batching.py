@@ -57,7 +57,7 @@ class Batcher:
         self._trials: deque[Trial] = deque()
         self._accused: dict[Key, Question] = {}
         self._out: dict[Batch, None] = {}
-        self._flying: dict[Key, tuple[float, Question]] = {}
+        self._departures = 0
         self._memory: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
         self._suspects: OrderedDict[Key, float] = OrderedDict()
         self._demoted_until = -math.inf
@@ -110,22 +110,34 @@ class Batcher:
     def knows(self, keys: Sequence[Key], since: float) -> bool:
         """Whether all of them were answered or asked since then: nobody waits for a slot."""
         return all(
-            any(asked is not None and asked[0] >= since for asked in (answered, flying))
-            for answered, flying in ((self._memory.get(key), self._flying.get(key)) for key in keys)
+            self._remembered(key, since) is not None or self._flying(key, since) is not None
+            for key in keys
         )
+
+    def _remembered(self, key: Key, since: float) -> list[Any] | None:
+        """What OKX answered to a question that was asked since then."""
+        asked_at, rows = self._memory.get(key, (-math.inf, None))
+        return rows if asked_at >= since else None
+
+    def _flying(self, key: Key, since: float) -> Question | None:
+        """The question on the wire that was asked last, and since then."""
+        for batch in reversed(self._out):
+            if batch.aloft and key in batch.questions:
+                return batch.questions[key] if batch.sent_at >= since else None
+        return None
 
     def _recall(self, ticket: Ticket, since: float) -> list[Key]:
         """Answer from memory or join what is on the wire; gives the keys that remain."""
         remaining: list[Key] = []
         for key in ticket.keys:
-            remembered, flying = self._memory.get(key), self._flying.get(key)
-            if remembered is not None and remembered[0] >= since:
+            rows = self._remembered(key, since)
+            if rows is not None:
                 if ticket.answers is None:
-                    self._finish(ticket, remembered[1].copy())
+                    self._finish(ticket, rows.copy())
                 else:
-                    self._answer_one(ticket, ticket.answers, key, tuple(remembered[1]))
-            elif flying is not None and flying[0] >= since:
-                flying[1].askers[ticket] = flying[1].past
+                    self._answer_one(ticket, ticket.answers, key, tuple(rows))
+            elif (flying := self._flying(key, since)) is not None:
+                flying.askers[ticket] = flying.past
             else:
                 remaining.append(key)
         return remaining
@@ -133,6 +145,7 @@ class Batcher:
     def leave(self, ticket: Ticket) -> None:
         """The caller left: what nobody else wants needn't be sent."""
         self.callers -= 1
+        self._departures += 1
         for key in ticket.keys:
             question = self._waiting.get(key)
             if question is None or question.askers.pop(ticket, None) is None:
@@ -184,9 +197,8 @@ class Batcher:
 
     def _place(self, question: Question, priority: int, now: float) -> None:
         self._rank(question, priority, now)
-        queue = self._queue(question, now)
+        question.queue = queue = self._queue(question, now)
         queue[question.key] = question
-        question.queue = queue
         self.placed += 1
 
     def _place_turn(self, question: Question, ticket: Ticket, long: Turns, now: float) -> None:
@@ -195,7 +207,8 @@ class Batcher:
         long.placed += 1
 
     def _queue(self, question: Question, now: float) -> OrderedDict[Key, Question]:
-        question.alone = self._must_be_alone(question.key, now)
+        key = question.key
+        question.alone = key is None or (bool(self._suspects) and self._must_be_alone(key, now))
         level = (question.priority, question.alone)
         queue = self._queues.get(level)
         if queue is None:
@@ -221,7 +234,7 @@ class Batcher:
         """ "All" shares no request, nor does who was refused of late."""
         if key is None:
             return True
-        if not self._suspects or key not in self._suspects:
+        if key not in self._suspects:
             return False
         if self._suspects[key] < now:
             del self._suspects[key]
@@ -265,25 +278,31 @@ class Batcher:
 
     def take(self, now: float) -> Batch | None:
         """What the request that leaves now asks for; None when nobody waits."""
-        batch = self._take_part(now) or self._take_everything(now) or self._take_some(now)
+        batch = self._take_part(now) if self._trials else None
+        if batch is None and self.promote_above is not None:
+            batch = self._take_everything(now)
+        if batch is None:
+            batch = self._take_some(now)
         if batch is not None:
             self._batches += 1
             batch.number = self._batches
             batch.sent_at = now
+            batch.aloft = True
+            batch.departures = self._departures
             self._out[batch] = None
-            for key, question in batch.questions.items():
-                self._flying[key] = (now, question)
         return batch
 
     def trim(self, batch: Batch, now: float) -> bool:
         """What nobody wants any more leaves the batch before it is sent; False if that is all."""
+        if batch.departures == self._departures:
+            return True
         unwanted = [key for key, question in batch.questions.items() if not question.wanted()]
         if not unwanted:
             return True
-        gone = Batch([batch.questions.pop(key) for key in unwanted])
-        self.landed(gone)
+        for key in unwanted:
+            del batch.questions[key]
         if batch.trial is not None:
-            self._drop(batch.trial, gone.keys, now)
+            self._drop(batch.trial, [key for key in unwanted if key is not None], now)
         if batch.questions:
             return True
         self.over(batch)
@@ -292,7 +311,7 @@ class Batcher:
         return False
 
     def _take_some(self, now: float) -> Batch | None:
-        questions: list[Question] = []
+        questions = self._take_plain(now)
         while len(questions) < self.max_keys:
             question = self._head(companions=bool(questions))
             if question is None:
@@ -300,10 +319,29 @@ class Batcher:
             self._unplace(question)
             del self._waiting[question.key]
             questions.append(question)
-            self._turn_over(question, now)
+            if question.owner is not None:
+                self._turn_over(question, now)
             if question.alone:
                 break
         return Batch(questions) if questions else None
+
+    def _take_plain(self, now: float) -> list[Question]:
+        """The first ones, where all that are placed wait in one queue and may have company."""
+        questions: list[Question] = []
+        full = [level for level, queue in self._queues.items() if queue]
+        if len(full) == 1 and not full[0][1]:
+            queue = self._queues[full[0]]
+            number = min(self.max_keys, len(queue))
+            self.placed -= number
+            for _ in range(number):
+                key, question = queue.popitem(last=False)
+                question.queue = None
+                del self._waiting[key]
+                questions.append(question)
+            for question in questions:
+                if question.owner is not None:
+                    self._turn_over(question, now)
+        return questions
 
     def _turn_over(self, question: Question, now: float) -> None:
         """One key of its caller's turn left; after the last one the next turn is placed."""
@@ -401,16 +439,9 @@ class Batcher:
         question.queue = queue
         self.placed += 1
 
-    def landed(self, batch: Batch) -> None:
-        """The batch isn't on the wire any more: it can't be joined."""
-        for key, question in batch.questions.items():
-            flying = self._flying.get(key)
-            if flying is not None and flying[1] is question:
-                del self._flying[key]
-
     def over(self, batch: Batch) -> None:
         """Nobody waits for the batch any more, or not for this one."""
-        self.landed(batch)
+        batch.aloft = False
         self._out.pop(batch, None)
 
     # -- the trial of a refused batch ------------------------------------------------------
@@ -524,11 +555,16 @@ class Batcher:
 
     def settle(self, batch: Batch, rows_of: Callable[[Key], list[Any]]) -> Iterator[None]:
         """Give each caller its rows; yields now and then, so that the loop can do other work."""
-        self.landed(batch)
+        batch.aloft = False
+        asked_at, memory = batch.sent_at, self._memory
         steps = 0
         for key, question in batch.questions.items():
             rows = rows_of(key)
-            self._remember(key, batch.sent_at, rows)
+            if self._suspects:
+                self._suspects.pop(key, None)
+            if key not in memory or memory[key][0] <= asked_at:
+                memory[key] = (asked_at, rows)
+                memory.move_to_end(key)
             for ticket in question.askers:
                 if not ticket.done():
                     answers = ticket.answers
@@ -542,19 +578,9 @@ class Batcher:
                 steps += 1
                 if steps % SLICE == 0:
                     yield
-        self.over(batch)
-
-    def _remember(self, key: Key, asked_at: float, rows: list[Any]) -> None:
-        memory = self._memory
-        if self._suspects:
-            self._suspects.pop(key, None)
-        remembered = memory.get(key)
-        if remembered is not None and asked_at < remembered[0]:
-            return
-        memory[key] = (asked_at, rows)
-        memory.move_to_end(key)
-        if len(memory) > MEMORY:
+        while len(memory) > MEMORY:
             memory.popitem(last=False)
+        self.over(batch)
 
     def _answer_one(self, ticket: Ticket, answers: Answers, key: Key, rows: Sequence[Any]) -> None:
         answers[key] = rows

@@ -23,8 +23,8 @@ So a bucket owns N **slots**, and a request holds one over its whole round trip:
   It also says that somebody else spends this user's limit, so the slot stays out for a while,
   twice as long each time that its return brings the next refusal.
 
-Each slot's cool-down is an ``AsyncLimiter(1, W + guard)``, asked for one token when the slot is
-taken and topped up for the round trip when the answer is there.
+Each slot's cool-down is an ``AsyncLimiter(1, W)``, filled when the answer is there and asked
+whether it has run dry before the slot is taken again.
 """
 
 from __future__ import annotations
@@ -288,7 +288,6 @@ class TokenBucket:
         if slot.sent_at in self._sends:
             self._sends.remove(slot.sent_at)
         self._pace()
-        slot.untake()
         self._shelve(slot)
         self._touch(now)
 

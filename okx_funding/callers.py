@@ -212,7 +212,17 @@ class Question:
 class Batch:
     """The questions of one request."""
 
-    __slots__ = ("everything", "number", "questions", "resting", "sent_at", "trial")
+    __slots__ = (
+        "aloft",
+        "departures",
+        "everything",
+        "number",
+        "pilot",
+        "questions",
+        "resting",
+        "sent_at",
+        "trial",
+    )
 
     def __init__(
         self, questions: Iterable[Question], trial: Trial | None = None, everything: bool = False
@@ -224,6 +234,12 @@ class Batch:
         self.everything = everything
         """Whether it asks for all there is, without naming keys."""
         self.sent_at = math.inf
+        self.departures = 0
+        """How many callers had left the lane when it was chosen."""
+        self.pilot: Ticket | None = None
+        """The caller that sends it in its own task."""
+        self.aloft = False
+        """Whether it is on the wire, so that it can be joined."""
         self.resting = False
         """Whether it failed and waits for the time of its next attempt."""
 
@@ -235,19 +251,30 @@ class Batch:
     @property
     def callers(self) -> int:
         """How many callers wait for it, each key's counted."""
-        return sum(len(question.askers) for question in self.questions.values())
+        return sum([len(question.askers) for question in self.questions.values()])
 
     @property
     def failures(self) -> int:
         """The most attempts that failed for one of its questions."""
-        return max(question.past.failures for question in self.questions.values())
+        return max([question.past[0] for question in self.questions.values()])
 
     @property
     def repeated(self) -> bool:
         """Whether any of it was asked before, in vain."""
-        return any(
-            question.past.failures or question.past.refusals for question in self.questions.values()
-        )
+        for question in self.questions.values():
+            past = question.past
+            if past is not NOTHING and (past.failures or past.refusals):
+                return True
+        return False
+
+    def is_only_for(self, ticket: Ticket) -> bool:
+        """Whether nobody else waits for any of it, and it is all that the caller wants."""
+        if len(self.questions) != len(ticket.keys):
+            return False
+        for question in self.questions.values():
+            if len(question.askers) > 1 or ticket not in question.askers:
+                return False
+        return True
 
     def count(self, *, failures: int = 0, refusals: int = 0, requests: int = 0) -> None:
         """One more attempt is past."""

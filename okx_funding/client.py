@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .arguments import (
     count,
@@ -16,8 +16,9 @@ from .arguments import (
     valuation_unit,
 )
 from .buckets import Claim, Pacing
-from .callers import Key, Tally, Ticket
+from .callers import Key, Tally
 from .credentials import Credentials, resolve
+from .dispatcher import Policy
 from .endpoints import (
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
@@ -27,8 +28,8 @@ from .endpoints import (
 )
 from .errors import ClientClosedError, DecodeError, InvalidArgumentError
 from .events import Observer, Statistics
+from .lane import Lane
 from .models import AssetValuation, NonTradableAsset
-from .scheduler import Lane, Policy
 from .session import Profile, Session, snapshot
 from .slots import WITHDRAW
 
@@ -226,7 +227,7 @@ class FundingClient:
         timeout: float | None,
         priority: int,
         max_age: float | None,
-    ) -> Ticket:
+    ) -> Awaitable[list[Any]]:
         lane = self._lanes.get(endpoint.name)
         if lane is None:
             lane = self._open(endpoint)
@@ -239,7 +240,7 @@ class FundingClient:
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
         assert self._tally is not None
-        return lane.ask(keys, self._tally, timeout=timeout, priority=priority, max_age=max_age)
+        return lane.call(keys, self._tally, timeout=timeout, priority=priority, max_age=max_age)
 
     def _started(self) -> Session:
         if self._closed:
@@ -288,7 +289,7 @@ class FundingClient:
                 await own.aclose()
             elif tally is not None:
                 for lane in lanes:
-                    lane.close(tally)
+                    lane.dispatcher.close(tally)
             for lane in self._lanes.values():
                 self._work.include(lane.tally)
             self._lanes.clear()

@@ -8,7 +8,7 @@ import dataclasses
 import time
 import warnings
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -19,13 +19,17 @@ from .callers import Tally, Total
 from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
+from .dispatcher import Dispatcher, Policy
 from .endpoints import GET_TIME, Endpoint, RateLimit
 from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from .events import Observer, Statistics
+from .flights import Flights
 from .hosts import Host
+from .lane import WRONG_LOOP, Lane
+from .line import Line
 from .registry import REGISTRY, BucketKey
-from .scheduler import WRONG_LOOP, Lane, Line, Policy
 from .secret import Secret
+from .telling import Teller
 from .transport import Transport
 from .wire import Response
 
@@ -89,7 +93,7 @@ class Session:
             weakref.WeakValueDictionary()
         )
         self._hosts: dict[str, Host] = {}
-        self._flights: set[asyncio.Task[None]] = set()
+        self._flights = Flights()
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
@@ -163,21 +167,22 @@ class Session:
         line = self._line(endpoint, profile, claim, loop)
         host = self._host(profile.origin)
         credentials = profile.credentials
-        lane = Lane(
+        observer = profile.observer
+        dispatcher = Dispatcher(
             endpoint,
             line,
             host,
             partial(self._send, profile, host),
             policy=profile.policy,
-            deadlines=self._deadlines,
             flights=self._flights,
             total=self._total,
-            observer=profile.observer,
+            teller=Teller(observer, endpoint.name, loop) if observer is not None else None,
             circuit=self._circuit(profile),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
         )
-        line.bucket.claim(lane, claim, loop.time())
+        line.bucket.claim(dispatcher, claim, loop.time())
+        lane = Lane(dispatcher, self._deadlines)
         self._lanes[key] = lane
         return lane
 
@@ -250,9 +255,9 @@ class Session:
 
     # -- sending ---------------------------------------------------------------------------
 
-    async def _send(
+    def _send(
         self, profile: Profile, host: Host, endpoint: Endpoint, target: str
-    ) -> Response:
+    ) -> Awaitable[Response]:
         """Stamp, sign and send at this very moment; what is signed is what is sent."""
         credentials = profile.credentials
         if credentials is None or endpoint.permission == "none":
@@ -264,7 +269,7 @@ class Session:
                 target,
                 demo=profile.demo,
             )
-        return await self._transport.send(
+        return self._transport.send(
             endpoint.method,
             profile.origin + target,
             headers,
@@ -340,21 +345,20 @@ class Session:
         finally:
             if self._closing is None:
                 for lane in list(self._lanes.values()):
-                    lane.close()
+                    lane.dispatcher.close()
                 self._closing = self._loop.create_task(self._shut())
         await asyncio.shield(self._closing)
 
     async def _shut(self) -> None:
-        if self._flights:
-            await asyncio.wait(self._flights, timeout=GRACE)
-        leftovers = [*self._flights, *self._clocks.values()]
-        for task in leftovers:
+        await self._flights.land(GRACE)
+        clocks = list(self._clocks.values())
+        for task in clocks:
             task.cancel()
-        if leftovers:
-            await asyncio.wait(leftovers)
+        if clocks:
+            await asyncio.wait(clocks)
         for lane in list(self._lanes.values()):
-            lane.close()
-            lane.line.bucket.release(lane, lane.loop.time())
+            lane.dispatcher.close()
+            lane.line.bucket.release(lane.dispatcher, lane.loop.time())
         if self._deadlines is not None:
             self._deadlines.close()
         if self._store is not None:

@@ -177,14 +177,9 @@ class Slot:
             self.window = window
         elif not cell.has_capacity():
             return False
-        pour(cell, 1.0)
         self.sent_at = now
         self.keys = self.callers = 0
         return True
-
-    def untake(self) -> None:
-        """Nothing was sent: it is as free as it was."""
-        self._cell = None
 
     def cool(self, seen_by: float, credit: float, now: float) -> None:
         """Its request was seen by ``seen_by``: free a window and the guard later."""
@@ -192,8 +187,7 @@ class Slot:
         self.credit = min(credit, seen_by - self.sent_at)
         self._set_free()
         if self._cell is not None:
-            level = max(0.0, 1 - (now - self.sent_at) / self.window)
-            pour(self._cell, min(1.0, (seen_by - self.credit - now) / self.window + 1) - level)
+            pour(self._cell, min(1.0, (seen_by - self.credit - now) / self.window + 1))
 
     def tighten(self, credit: float) -> None:
         """No more than ``credit`` can be trusted now."""
@@ -221,15 +215,10 @@ class Slot:
 
 def pour(cell: AsyncLimiter, amount: float) -> None:
     """Acquire at once what is known to fit; `AsyncLimiter.acquire` then never suspends."""
-    error = 1e-9
-    while amount > 0 and not cell.has_capacity(amount):
-        amount -= error  # rounded too high
-        error *= 2
-    if amount > 0:
-        pouring = cell.acquire(amount)
-        try:
-            pouring.send(None)
-        except StopIteration:
-            return
-        pouring.close()
-        raise AssertionError("a cell with capacity made its caller wait")
+    pouring = cell.acquire(amount)
+    try:
+        pouring.send(None)
+    except StopIteration:
+        return
+    pouring.close()
+    raise AssertionError("a cell with capacity made its caller wait")

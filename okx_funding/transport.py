@@ -4,7 +4,7 @@ What aiohttp would do unasked is off here, because a request costs a slot and ca
 follows no redirect, keeps no cookie, reads no proxy and no netrc from the environment, and never
 sends a request a second time when a kept-alive connection dies (`_one_shot`). A connection on
 which something came that nobody asked for is not used again (`_Connector`), and what was
-compressed is unpacked here, up to a bound (`_Unpacker`). aiohttp's exceptions hold every header
+compressed is unpacked by us, up to a bound (`Unpacker`). aiohttp's exceptions hold every header
 sent, the passphrase among them, so they never leave this room, not even as a cause.
 """
 
@@ -35,6 +35,7 @@ from .errors import (
     TransportError,
 )
 from .secret import Secret
+from .unpacking import unpacker_of
 from .wire import Response, plain
 
 _CHUNK = 2**16
@@ -96,22 +97,7 @@ async def _one_shot(
     raise _Dropped(stale=stale)
 
 
-class _Unpacker:
-    """Decompresses a body part by part, never further than asked, and knows whether it is whole."""
-
-    def __init__(self, encoding: str) -> None:
-        self._stream: Any = None if encoding == "deflate" else zlib.decompressobj(31)
-
-    def feed(self, data: bytes, most: int) -> bytes:
-        """At most ``most`` bytes of what ``data`` holds. Raises zlib.error for what is broken."""
-        if self._stream is None:  # "deflate" is zlib's format, but for those who took it literally
-            self._stream = zlib.decompressobj(15 if data[0] & 15 == 8 else -15)
-        return bytes(self._stream.decompress(data, most))
-
-    @property
-    def whole(self) -> bool:
-        """Whether the compressed stream came to its end, and nothing after it."""
-        return self._stream is None or (self._stream.eof and not self._stream.unused_data)
+_MIDDLEWARES = (_one_shot,)
 
 
 class Transport:
@@ -168,8 +154,9 @@ class Transport:
         """
         attempt = _Attempt(self._own)
         _attempt.set(attempt)
+        answer: aiohttp.ClientResponse | None = None
         try:
-            async with self._session().request(
+            answer = await (self._http or self._session()).request(
                 method,
                 URL(url, encoded=True),
                 headers={**headers, **_ENCODINGS},
@@ -178,45 +165,46 @@ class Transport:
                 auto_decompress=False,
                 raise_for_status=False,
                 timeout=_timeout(timeout),
-                middlewares=(_one_shot,),
+                middlewares=_MIDDLEWARES,
                 proxy=self._proxy,
-            ) as answer:
-                return await self._read(answer, label, attempt)
+            )
+            encoding = answer.headers.get("Content-Encoding")
+            if encoding is None and answer.content.is_eof():
+                whole = answer.content.read_nowait()
+                self._check_size(len(whole), label)
+            else:
+                whole = await self._read(answer.content, encoding or "", label)
+            return _response(answer, whole, attempt.fresh)
         except OKXError:
             raise
         except Exception as error:  # every kind of it is put into our own words
             failure = _translate(error, label, timeout, self._http, attempt)
             error.__traceback__ = None  # the answer holds the error, and its frames the answer
+        finally:
+            if answer is not None and not answer.content.at_eof():
+                answer.close()
         raise failure
 
-    async def _read(
-        self, answer: aiohttp.ClientResponse, label: str, attempt: _Attempt
-    ) -> Response:
-        headers = answer.headers
-        unpacker = _unpacker(headers.get("Content-Encoding", ""), label)
+    async def _read(self, content: aiohttp.StreamReader, encoding: str, label: str) -> bytes:
+        unpacker = unpacker_of(encoding, label)
         parts: list[bytes] = []
         size = raw = 0
-        async for part in answer.content.iter_chunked(_CHUNK):
+        async for part in content.iter_chunked(_CHUNK):
             raw += len(part)
             if unpacker is not None:
                 part = unpacker.feed(part, self._max_body + 1 - size)
             size += len(part)
-            if max(size, raw) > self._max_body:
-                answer.close()
-                raise ResponseTooLargeError(
-                    f"{label} answered more than max_body={self._max_body} bytes"
-                )
+            self._check_size(max(size, raw), label)
             parts.append(part)
         if unpacker is not None and raw and not unpacker.whole:
             raise ProtocolError(f"{label}: the answer was cut short, or is malformed")
-        return Response(
-            answer.status,
-            parts[0] if len(parts) == 1 else b"".join(parts),
-            headers.get("Retry-After"),
-            headers.get("Location"),
-            headers.get("Date"),
-            fresh=attempt.fresh,
-        )
+        return b"".join(parts)
+
+    def _check_size(self, size: int, label: str) -> None:
+        if size > self._max_body:
+            raise ResponseTooLargeError(
+                f"{label} answered more than max_body={self._max_body} bytes"
+            )
 
     @property
     def inherited(self) -> bool:
@@ -256,6 +244,15 @@ async def _as_long_as_the_loop(http: aiohttp.ClientSession) -> AsyncGenerator[No
         await http.close()
 
 
+def _response(answer: aiohttp.ClientResponse, body: bytes, fresh: bool) -> Response:
+    if answer.status == 200:
+        return Response(200, body, fresh=fresh)
+    get = answer.headers.get
+    return Response(
+        answer.status, body, get("Retry-After"), get("Location"), get("Date"), fresh=fresh
+    )
+
+
 def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
     _attempt.get().fresh = True
     family, kind, protocol, _, _ = address
@@ -267,15 +264,6 @@ def _timeout(seconds: float) -> aiohttp.ClientTimeout:
     # Without ceil_threshold aiohttp rounds a timeout above 5 s up to a whole second.
     # A connection that doesn't come about ends a little earlier, as what it is.
     return aiohttp.ClientTimeout(total=seconds, connect=0.9 * seconds, ceil_threshold=seconds + 1)
-
-
-def _unpacker(encoding: str, label: str) -> _Unpacker | None:
-    encoding = encoding.strip().lower()
-    if encoding in ("", "identity"):
-        return None
-    if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ProtocolError(f"{label}: the answer is compressed in a way that wasn't asked for")
-    return _Unpacker(encoding)
 
 
 def _translate(

@@ -9,10 +9,9 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,8 +41,7 @@ def build_target(endpoint: Endpoint, keys: Sequence[str]) -> str:
     return f"{endpoint.path}?{endpoint.key}={','.join(keys)}" if keys else endpoint.path
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """An answer as it came: status, whole body, and the headers that matter."""
 
     status: int

@@ -47,7 +47,7 @@ def some(n, name="K"):
 @pytest.fixture
 def dice(monkeypatch):
     """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.scheduler.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
 
 
 def one_at_a_time(seconds=1.0):
@@ -240,7 +240,7 @@ async def test_what_one_caller_writes_on_its_error_nobody_else_reads():
 
 
 async def test_each_error_has_the_traceback_of_its_own_caller():
-    one, other = await failed_together(2)
+    _, one, other = await failed_together(3)
     assert one.__traceback__ is not other.__traceback__
     lengths = {len(traceback.extract_tb(each.__traceback__)) for each in (one, other)}
     assert len(lengths) == 1

@@ -39,7 +39,7 @@ def some(n, name="K"):
 @pytest.fixture(autouse=True)
 def dice(monkeypatch):
     """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.scheduler.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
 
 
 LIMIT = {"rate_limits": {ASSETS: RateLimit(1), VALUATION: RateLimit(1)}}

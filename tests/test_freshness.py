@@ -32,7 +32,7 @@ def some(n, name="K"):
 @pytest.fixture(autouse=True)
 def dice(monkeypatch):
     """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.scheduler.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
 
 
 # -- by default ---------------------------------------------------------------------------------
@@ -236,6 +236,19 @@ async def test_who_joined_is_answered_though_the_first_has_left():
         second = asyncio.ensure_future(client.get_non_tradable_assets("K", max_age=1))
         await asyncio.sleep(0.3)
         first.cancel()
+        assert numbers(await second) == [2], "cancelling a lone caller ends its request"
+        assert names(await second) == ["K"]
+
+
+async def test_who_joined_does_not_ask_anew_where_another_came_with_the_first():
+    async with Wireless(latency=1) as session:
+        client = session.client()
+        first = [asyncio.ensure_future(client.get_non_tradable_assets("K")) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        second = asyncio.ensure_future(client.get_non_tradable_assets("K", max_age=1))
+        await asyncio.sleep(0.3)
+        for each in first:
+            each.cancel()
         assert numbers(await second) == [1]
 
 
@@ -310,7 +323,7 @@ async def test_a_request_in_its_back_off_is_not_joined():
         session.okx.next = [unavailable]
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.03)
-        assert client._lanes[ASSETS]._aside
+        assert client._lanes[ASSETS].dispatcher._aside
         assert numbers(await client.get_non_tradable_assets("K", max_age=60)) == [2]
         await first
 

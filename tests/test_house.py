@@ -23,8 +23,8 @@ HOUSE = Path(okx_funding.__file__).parent
 FLOORS = {
     "words": "errors events models secret configuration credentials",
     "rules": "endpoints inquest retry circuit callers batching deadlines codec wire arguments",
-    "world": "hosts slots buckets registry buckets_redis transport",
-    "meeting": "scheduler session",
+    "world": "hosts slots buckets registry buckets_redis unpacking transport",
+    "meeting": "telling flights line dispatcher lane session",
     "face": "client",
     "doors": "__init__ observers testing cli __main__",
 }
@@ -51,7 +51,7 @@ LONG_FOR_A_REASON = {
     "buckets_redis.bucket": "all that can happen to one process's view of a shared bucket",
     "batching": "who waits for what, in one piece of state",
     "session": "who opens, shares, counts and closes what: one life from bind to drain",
-    "scheduler": "where waiting, limit and wire meet: one road for all calls and retries",
+    "dispatcher": "where batch, slot and wire meet: one road for all requests and retries",
 }
 
 FILES = sorted(HOUSE.rglob("*.py"))

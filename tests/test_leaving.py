@@ -28,7 +28,7 @@ def some(n, name="K"):
 @pytest.fixture(autouse=True)
 def dice(monkeypatch):
     """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.scheduler.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
 
 
 LIMIT = {"rate_limits": {ASSETS: RateLimit(1)}}
@@ -138,13 +138,27 @@ async def test_everyone_who_leaves_leaves_nothing_in_the_lane():
 async def test_when_all_have_left_a_request_on_the_wire_its_slot_stays_out():
     async with Wireless(latency=0.5) as session:
         client = session.client(**LIMIT)
+        tasks = [asyncio.ensure_future(client.get_non_tradable_assets("GONE")) for _ in range(2)]
+        await asyncio.sleep(0.3)
+        for task in tasks:
+            await leave(task)
+        await client.get_non_tradable_assets("NEXT")
+        first, second = session.okx.sent
+        assert first.outcome == "answered"
+        assert second.left >= first.arrived + 1
+        await nothing_left(session)
+
+
+async def test_when_a_lone_caller_leaves_its_request_ends_and_its_slot_stays_out_longer():
+    async with Wireless(latency=0.5) as session:
+        client = session.client(**LIMIT)
         task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
         await asyncio.sleep(0.3)
         await leave(task)
         await client.get_non_tradable_assets("NEXT")
         first, second = session.okx.sent
-        assert first.outcome == "answered"
-        assert second.left >= first.arrived + 1
+        assert (first.outcome, first.ended) == ("CancelledError", 0.3)
+        assert second.left >= first.ended + 0.25 + 1
         await nothing_left(session)
 
 
@@ -193,9 +207,10 @@ async def test_a_failure_in_the_moment_of_leaving_makes_no_noise():
 async def test_an_answer_of_nobody_is_remembered_all_the_same():
     async with Wireless(latency=0.5) as session:
         client = session.client()
-        task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
+        tasks = [asyncio.ensure_future(client.get_non_tradable_assets("GONE")) for _ in range(2)]
         await asyncio.sleep(0.3)
-        await leave(task)
+        for task in tasks:
+            await leave(task)
         await asyncio.sleep(1)
         await client.get_non_tradable_assets("GONE", max_age=10)
         assert len(session.okx.sent) == 1
@@ -212,7 +227,7 @@ async def test_who_leaves_in_a_back_off_takes_nobody_along():
             asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in ("GONE", "STAYS")
         )
         await asyncio.sleep(0.04)
-        assert client._lanes[ASSETS]._aside
+        assert client._lanes[ASSETS].dispatcher._aside
         await leave(gone)
         assert names(await stays) == ["STAYS"]
         assert session.okx.asked[1:] == [("STAYS",)]

@@ -196,11 +196,11 @@ async def test_an_unexpected_exception_of_ours_counts_as_a_lost_request(caplog):
 
 async def test_a_flight_that_is_cancelled_before_it_began_gives_its_slot_back():
     async with Road(RateLimit(1)) as road, road.client() as client:
-        call = asyncio.ensure_future(ask(client, 1))
+        call = asyncio.gather(ask(client, 1), ask(client, 1))
         for _ in range(3):
             await asyncio.sleep(0)
-        assert road._flights
-        for task in road._flights:  # as one does who cancels all tasks there are
+        assert road._flights.tasks
+        for task in road._flights.tasks:  # as one does who cancels all tasks there are
             task.cancel()
         await failure_of(call, ClientClosedError)
         assert bucket_of(client).in_flight == 0
@@ -209,9 +209,9 @@ async def test_a_flight_that_is_cancelled_before_it_began_gives_its_slot_back():
 
 async def test_a_flight_that_is_cancelled_on_its_way_gives_its_slot_back_later():
     async with Road(RateLimit(1)) as road, road.client() as client:
-        call = asyncio.ensure_future(ask(client, 1))
+        call = asyncio.gather(ask(client, 1), ask(client, 1))
         await asyncio.sleep(0.03)
-        for task in road._flights:
+        for task in road._flights.tasks:
             task.cancel()
         await failure_of(call, ClientClosedError)
         await ask(client, 1, "D")

@@ -162,7 +162,7 @@ async def test_the_time_is_a_setting():
     async with Road() as road, road.client(withdraw=4) as client:
         refused = await refuse_one(road, client)
         assert await most_at(road, client, refused + 3.9) == 5
-        assert await most_at(road, client, refused + 5) == 6
+        assert await most_at(road, client, refused + 6) == 6
 
 
 def test_a_return_that_is_refused_is_twice_as_long_up_to_a_bound(hands):

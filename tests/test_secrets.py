@@ -160,14 +160,18 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
             )
             call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
             await asyncio.sleep(0.02)
-            shown = [*visible(*session._flights, *asyncio.all_tasks())]  # while it is on the wire
+            shown = [*visible(session._flights, *asyncio.all_tasks())]  # while it is on the wire
             errors = [
                 await failure_of(call, OKXError),
                 await failure_of(client.get_asset_valuation(timeout=20), OKXError),
             ]
             lanes = list(client._lanes.values())
             parts = [client._profile, session._transport, *session._hosts.values(), *lanes]
-            parts += [each for lane in lanes for each in (lane.line, lane.batcher, lane._circuit)]
+            parts += [
+                each
+                for lane in lanes
+                for each in (lane.line, lane.batcher, lane.dispatcher, lane.dispatcher.circuit)
+            ]
             shown += visible(client, session, client.statistics(), session.statistics(), *parts)
             shown += visible(call, *asyncio.all_tasks(), *events)
     asyncio.get_running_loop().set_debug(False)

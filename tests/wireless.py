@@ -187,8 +187,7 @@ async def nothing_left(session: Session) -> None:
             batcher._trials,
             batcher._accused,
             batcher._out,
-            batcher._flying,
-            lane._aside,
+            lane.dispatcher._aside,
         ):
             assert not place, (lane, place)
         assert not any(batcher._queues.values()), lane

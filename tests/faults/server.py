@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from okx_funding import FundingClient, OKXError, RateLimit
-from okx_funding.callers import Ticket
 from okx_funding.endpoints import Endpoint
 from okx_funding.models import ServerTime
 from tests.support import Heard, envelope, failure_of, http, row, someone
@@ -243,7 +242,7 @@ async def fails(client: FundingClient, kind: type[E]) -> E:
     return error
 
 
-def transfer(client: FundingClient) -> Ticket:
+def transfer(client: FundingClient) -> Awaitable[list[Any]]:
     """Ask what must not be asked twice."""
     return client._ask(TRANSFER, (None,), None, 0, None)
 
@@ -268,7 +267,7 @@ async def nothing_is_held(client: FundingClient) -> None:
     for lane in client._lanes.values():
         assert lane.batcher.callers == 0, lane
         assert "0 in flight" in repr(lane.line.bucket)
-        assert not lane._flights, lane
+        assert not lane.dispatcher.flights, lane
     session = client._session
     pool = session._transport._http if session is not None else None
     if pool is not None and pool.connector is not None:

@@ -29,7 +29,7 @@ from okx_funding import (
     Session,
     WrongLoopError,
 )
-from okx_funding.scheduler import Lane
+from okx_funding.dispatcher import Dispatcher
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 from tests.faults.server import FINE, facing, fine, mute, nothing_is_held, now, resets, works
 from tests.support import ASSETS, at_exchange, failure_of, someone
@@ -74,7 +74,7 @@ async def test_C1_a_call_can_be_cancelled_at_every_step():
             await works(client)
             assert len(server.heard) <= 2
             sent = client.statistics().buckets[0].requests_sent
-            assert sent == len(server.heard)
+            assert len(server.heard) <= sent <= 2, "what is cut off may have been heard"
         steps += 1
     assert steps > 10
 
@@ -218,7 +218,7 @@ async def test_C7_even_a_mistake_of_ours_leaves_nobody_waiting(monkeypatch, capl
 
     async with at_exchange() as (_, client):
         with monkeypatch.context() as patched:
-            patched.setattr(Lane, "_rows_by_key", mistake)
+            patched.setattr(Dispatcher, "_rows_by_key", mistake)
             error = await failure_of(client.get_non_tradable_assets("CELT"), OKXError)
         assert "unexpected ZeroDivisionError" in str(error)
         assert "in mistake" in caplog.text

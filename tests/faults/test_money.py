@@ -178,7 +178,7 @@ def test_M5_what_moves_money_is_never_shared_with_another_caller():
 
 async def test_M6_a_caller_who_leaves_after_the_request_left_does_not_make_it_unsent():
     async with facing(once(TRANSFERRED)) as (server, client):
-        call = transfer(client)
+        call = asyncio.ensure_future(transfer(client))
         while not server.heard:  # noqa: ASYNC110
             await asyncio.sleep(0)
         call.cancel()

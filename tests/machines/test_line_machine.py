@@ -174,8 +174,8 @@ class LineMachine(RuleBasedStateMachine):
             _, late = await asyncio.wait(self.waiting(), timeout=1000)
             assert not late, f"{len(late)} calls wait for ever"
         self.whoever_was_answered_got_its_own()
-        if self.road._flights:
-            await asyncio.wait(self.road._flights, timeout=1000)
+        if self.road._flights.tasks:
+            await asyncio.wait(self.road._flights.tasks, timeout=1000)
         await asyncio.sleep(400)
         assert not self.road._flights
         for client in self.clients:

@@ -1,0 +1,500 @@
+"""Where a batch, a slot and the wire meet: one road for all requests, retries included.
+
+The way of a call, and who decides what:
+
+    caller                lane             dispatcher (credentials, endpoint)   line (one bucket)
+      asks for keys ──▶ ticket, placed ──▶ has something to send ─────────────▶ wake, once a turn
+      sleeps on its ticket                                                      pump: a slot is won
+                                           now the batch is chosen ◀──────────  for the oldest
+                                           fly: sign, send, read, give the slot back
+      ◀── rows, in slices ──────────────── settle
+                                           or put back at the head, or fail each caller by itself
+
+All decisions are synchronous functions between two awaits: nothing can be cancelled halfway
+through one. A slot is taken only when a batch is sure to leave, and it is given back in exactly
+one place, at the end of the flight that holds it. A retry is no special road: its questions go
+back to the head of the queue and must win a slot like all others.
+
+A flight is a task of its own; or part of its caller's task, where that caller is the only one
+who waits for it (see `Lane.call`). Then cancelling the caller ends the flight too, and whoever
+joined it meanwhile is asked for anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import random
+import time
+import traceback
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from .batching import SLICE, Batcher
+from .callers import Batch, Key, Tally, Ticket, Total
+from .circuit import AuthCircuit
+from .endpoints import Endpoint
+from .errors import (
+    BucketsUnreachableError,
+    ClientClosedError,
+    ClockSkewError,
+    ConnectError,
+    DecodeError,
+    HTTPStatusError,
+    InvalidParameterError,
+    OKXError,
+    OutcomeUnknownError,
+    ProtocolError,
+    RateLimitError,
+    ResponseError,
+    ResponseTooLargeError,
+)
+from .flights import Flights
+from .hosts import Host
+from .line import Flight, Line
+from .retry import delay, may_have_worked, may_pass
+from .telling import Teller
+from .wire import Response, build_target, parse_response
+
+logger = logging.getLogger("okx_funding.dispatcher")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one client allows its calls."""
+
+    max_retries: int = 2
+    max_refusals: int = 10
+    max_queue: int = 200_000
+    promote_above: int | None = None
+
+
+Send = Callable[[Endpoint, str], Awaitable[Response]]
+
+
+class Dispatcher:
+    """Sends the batches of one `Batcher`, and decides what becomes of them."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        line: Line,
+        host: Host,
+        send: Send,
+        *,
+        policy: Policy,
+        flights: Flights,
+        total: Total,
+        teller: Teller | None = None,
+        circuit: AuthCircuit | None = None,
+        redact: Callable[[str], str] = str,
+        learn_clock: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.endpoint = endpoint
+        self.line = line
+        line.members.add(self)
+        self.loop = line.loop
+        self.host = host
+        self.policy = policy
+        self.batcher = Batcher(endpoint.max_keys, policy.promote_above)
+        self.circuit = circuit or AuthCircuit()
+        self.circuit.members.add(self)
+        self.flights = flights
+        self.tally = Tally(total)
+        self.teller = teller
+        self.last_trip = 0.0
+        """Seconds that its last request took."""
+        self.closed = False
+        self._send = send
+        self._redact = redact
+        self._learn_clock = learn_clock
+        self._aside: dict[Batch, asyncio.TimerHandle] = {}
+        self._boarding: set[Batch] = set()
+        """Batches whose flights didn't begin yet."""
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {self.endpoint.name}: {self.batcher!r}, {self.line.bucket!r}>"
+
+    # -- in the line -----------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """There is something to send."""
+        self.line.senders[self] = None
+        self.line.wake()
+
+    def ready(self, now: float) -> bool:
+        """Whether there is something to send that somebody wants."""
+        refusal = self.circuit.refusal(now)
+        if refusal is not None:
+            for ticket in self.batcher.waiters():
+                self._fail_one(ticket, refusal)
+        return self.batcher.ready(now) and not self.closed
+
+    def give_up(self, reason: str, *, patient: bool) -> None:
+        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        for ticket in self.batcher.waiters():
+            if not ticket.done() and (ticket.timer is None or not patient):
+                self.fail_unreachable(ticket, reason)
+
+    def fail_unreachable(self, ticket: Ticket, reason: str) -> None:
+        """Nobody can tell whether there is a slot."""
+        sent = self.batcher.asked(ticket)
+        told = "a request had been sent before" if sent else "nothing was sent"
+        error = BucketsUnreachableError(f"{self.endpoint.name}: {reason}; {told}", sent=sent)
+        self.batcher.fail(ticket, error)
+
+    def close(self, tally: Tally | None = None) -> None:
+        """Everybody who waits, or everybody of ``tally``, gets a ClientClosedError now.
+
+        What is on the wire goes on; if it fails, it isn't tried again for them.
+        """
+        if tally is None:
+            self.closed = True
+        else:
+            tally.shut = tally.over = True
+        for ticket in self.batcher.waiters():
+            self._dismiss(ticket)
+        for batch, timer in list(self._aside.items()):
+            for ticket, _ in batch.tickets():
+                self._dismiss(ticket)
+            if not batch.wanted():
+                timer.cancel()
+                self._back(batch)
+        self.wake()
+
+    def _dismiss(self, ticket: Ticket) -> None:
+        """Nothing more is asked for a caller whose client is closed."""
+        if (self.closed or ticket.tally.over) and not ticket.done():
+            error = ClientClosedError(f"{self.endpoint.name}: closed while the call waited")
+            error.sent = self.batcher.asked(ticket)
+            self.batcher.fail(ticket, error)
+
+    # -- flying ----------------------------------------------------------------------------
+
+    def dispatch(self, slot: Any, now: float, pilot: Ticket | None) -> Flight | None:
+        """A slot is won: choose the batch, and let it fly.
+
+        If nobody but ``pilot`` waits for it, that is left to the caller's own task.
+        """
+        batch = self.batcher.take(now)
+        assert batch is not None, "the line gave a slot to one who has nothing to send"
+        if not self.batcher.ready(now):
+            del self.line.senders[self]
+        self.circuit.sends()
+        self.line.bucket.load(slot, len(batch.questions), batch.callers)
+        if pilot is not None and batch.trial is None and batch.is_only_for(pilot):
+            batch.pilot = pilot
+            return batch, slot
+        self._boarding.add(batch)
+        task = self.loop.create_task(self.fly(batch, slot))
+        self.flights.tasks.add(task)
+        task.add_done_callback(partial(self._flight_over, batch, slot))
+        return None
+
+    def _flight_over(self, batch: Batch, slot: Any, task: asyncio.Task[None]) -> None:
+        self.flights.tasks.discard(task)
+        if batch in self._boarding:  # cancelled before its first step, it could do nothing
+            self._boarding.discard(batch)
+            self.line.bucket.unsent(slot, self.loop.time())
+            self.line.wake()
+            self._fail(batch, ClientClosedError(f"{self.endpoint.name}: cancelled unsent"))
+
+    async def fly(self, batch: Batch, slot: Any) -> None:
+        """Send the batch, and see to what becomes of it."""
+        self._boarding.discard(batch)
+        if not self._departs(batch, slot):
+            return
+        version = self.host.clock_version
+        try:
+            try:
+                target = build_target(self.endpoint, batch.keys)
+                answer: Response | OKXError = await self._send(self.endpoint, target)
+            except OKXError as error:
+                answer = error
+            except asyncio.CancelledError:
+                self.line.bucket.lost(slot, self.loop.time())
+                self._tell_answer(batch, slot, ClientClosedError())
+                raise
+            except Exception as error:
+                answer = self._unexpected(error)
+            skewed = self._arrived(batch, slot, answer)
+            if skewed is not None:
+                await self._set_clock(batch, skewed, version)
+            return
+        except asyncio.CancelledError as cancelled:
+            self._cancelled(batch)
+            words = cancelled.args
+        except Exception as mistake:  # ours, in whatever comes after the answer
+            self._fail(batch, self._unexpected(mistake))
+            return
+        # Another one, for the first one's traceback leads to what was signed.
+        raise asyncio.CancelledError(*words)
+
+    def _departs(self, batch: Batch, slot: Any) -> bool:
+        """Count the request that leaves; False when all have left since the batch was chosen."""
+        now = self.loop.time()
+        if not self.batcher.trim(batch, now):
+            self.line.bucket.unsent(slot, now)
+            self.circuit.saw(ClientClosedError("nobody waits any more"), now)
+            self.wake()
+            return False
+        self.tally.requests += 1
+        if batch.repeated:
+            self.tally.retries += 1
+        if not batch.failures:
+            self.host.budget.first()
+        if self.teller is not None:
+            self.teller.departure(batch, self.line.key.user)
+        return True
+
+    def _arrived(
+        self, batch: Batch, slot: Any, answer: Response | OKXError
+    ) -> ClockSkewError | None:
+        """The flight is over; all that isn't done about it here is setting a clock that is off."""
+        outcome, rows = None, []
+        if isinstance(answer, OKXError):
+            outcome = answer
+        else:
+            try:
+                rows = parse_response(self.endpoint, answer, self._redact)
+            except ResponseError as error:
+                outcome = error
+        now, bucket = self.loop.time(), self.line.bucket
+        frozen = 0.0
+        if isinstance(outcome, RateLimitError):
+            frozen = bucket.refused(slot, now, outcome.retry_after)
+        elif not isinstance(answer, OKXError):
+            bucket.answered(slot, now, warm=outcome is None and not answer.fresh)
+        elif isinstance(answer, ResponseError):
+            bucket.answered(slot, now, warm=False)
+        else:
+            (bucket.lost if answer.sent else bucket.unsent)(slot, now)
+        self.last_trip = now - slot.sent_at
+        if self.line.senders:
+            self.line.wake()
+        if self.teller is not None:
+            self._tell_answer(batch, slot, outcome, frozen)
+        if not isinstance(outcome, ConnectError):
+            self.host.reached()
+        self._judge_key(outcome, now)
+        if outcome is None:
+            self.host.budget.succeeded(again=batch.failures > 0)
+            self._hand_out(self.batcher.settle(batch, self._rows_by_key(rows)))
+            if batch.trial is not None:
+                self.batcher.part_passed(batch, now)
+                self.wake()
+            return None
+        self._hush(outcome)
+        if isinstance(outcome, ClockSkewError):
+            return outcome
+        self._failed(batch, outcome)
+        return None
+
+    def _unexpected(self, mistake: Exception) -> ProtocolError:
+        """One of ours: it is told of without what it may hold."""
+        name = type(mistake).__name__
+        where = "".join(traceback.format_tb(mistake.__traceback__))
+        logger.error("%s: unexpected %s\n%s", self.endpoint, name, where)
+        return ProtocolError(f"{self.endpoint}: unexpected {name}")
+
+    def _rows_by_key(self, rows: list[Any]) -> Callable[[Key], list[Any]]:
+        """Rows belong to the key they name, never to a place; without keys, all to the one."""
+        if self.endpoint.max_keys == 1:
+            return lambda _: rows
+        by_ccy: dict[str, list[Any]] = {}
+        for row in rows:
+            name = row.ccy.upper()
+            of_this = by_ccy.get(name)
+            if of_this is None:
+                by_ccy[name] = [row]
+            elif row not in of_this:  # callers may have spelled one currency in two ways
+                of_this.append(row)
+
+        def of(key: Key) -> list[Any]:
+            if key is None:
+                return rows
+            return by_ccy.get(key) or by_ccy.get(key.upper(), [])
+
+        return of
+
+    def _hand_out(self, answering: Iterator[None]) -> None:
+        for _ in answering:
+            self.loop.call_soon(self._hand_out, answering)
+            return
+
+    def _tell_answer(
+        self, batch: Batch, slot: Any, outcome: OKXError | None, frozen: float = 0.0
+    ) -> None:
+        if self.teller is not None:
+            took = self.loop.time() - slot.sent_at
+            self.teller.answer(batch, self.line.key.user, took, outcome, frozen)
+
+    # -- failures --------------------------------------------------------------------------
+
+    def _judge_key(self, outcome: OKXError | None, now: float) -> None:
+        pause = self.circuit.saw(outcome, now)
+        if not pause:
+            return
+        user = self.line.key.user
+        logger.warning("OKX goes on refusing the key of %s: it rests for %g s", user, pause)
+        for member in list(self.circuit.members):
+            if isinstance(member, Dispatcher):
+                member.line.wake()  # whoever waits there is told
+
+    def _cancelled(self, batch: Batch) -> None:
+        """The task of the flight was cancelled; on its way or while OKX's time was asked for."""
+        closed: OKXError = ClientClosedError(f"{self.endpoint.name}: closed in flight")
+        closed.sent = True
+        if not self.endpoint.retry_is_safe:
+            closed = self.unknown("closed in flight")
+        self.circuit.saw(closed, self.loop.time())
+        pilot = batch.pilot
+        if pilot is None or (self.closed and pilot in self.flights.aborted):
+            self._fail(batch, closed)
+        else:  # its caller left, and whoever joined it meanwhile stays
+            batch.count(requests=1)
+            pilot.cancel()
+            self._again(batch, closed)
+
+    def unknown(self, reason: object) -> OutcomeUnknownError:
+        """For whoever can't be told whether it took effect."""
+        return OutcomeUnknownError(
+            f"{self.endpoint}: whether it took effect is unknown; look it up before asking again "
+            f"({reason})"
+        )
+
+    def _failed(self, batch: Batch, error: OKXError) -> None:
+        batch.aloft = False
+        if isinstance(error, RateLimitError):
+            self._refused(batch, error)
+            return
+        if isinstance(error, InvalidParameterError):
+            self._investigate(batch, error)
+            return
+        if isinstance(error, HTTPStatusError) and error.http_status == 429:
+            self.host.close_gate(self.loop.time(), error.retry_after)
+        if isinstance(error, ConnectError) and error.may_pass:
+            self.host.unreachable(self.loop.time(), random.random())
+        failures = batch.failures
+        kind = may_pass(error, failures)
+        if not self.endpoint.retry_is_safe and error.sent:
+            error = self.unknown(error) if may_have_worked(error) else error
+            kind = None
+        if batch.everything and isinstance(error, DecodeError | ResponseTooLargeError):
+            self._demote(batch, error)
+            return
+        if kind is None:
+            self._fail(batch, error)
+            return
+        batch.count(failures=1, requests=error.sent)
+        most = self.policy.max_retries
+        spent = [ticket for ticket, past in batch.tickets() if past.failures > most]
+        if batch.wanted(without=spent) and (not error.sent or self.host.budget.spend()):
+            self._hand_out(self._failing(spent, error))
+            self._again(batch, error, delay(error, kind, failures, random.random()))
+        else:
+            self._fail(batch, error)
+
+    def _refused(self, batch: Batch, error: RateLimitError) -> None:
+        self.tally.refused += 1
+        batch.count(refusals=1, requests=1)
+        most = self.policy.max_refusals
+        spent = [ticket for ticket, past in batch.tickets() if past.refusals >= most]
+        if batch.wanted(without=spent):
+            self._hand_out(self._failing(spent, error))
+            self._again(batch, error)
+        else:
+            self._fail(batch, error)
+
+    async def _set_clock(self, batch: Batch, error: ClockSkewError, version: int) -> None:
+        """Learn OKX's time once; who was signed by the old clock is signed anew."""
+        if self.host.clock_version == version:
+            fresh = self.host.clock_is_fresh(self.loop.time(), time.time())
+            if self._learn_clock is None or fresh:
+                error.offset = self.host.clock_offset if version else None
+                self._fail(batch, error)
+                return
+            await self._learn_clock()
+            if self.host.clock_version == version:
+                self._fail(batch, error)
+                return
+        batch.count(requests=1)
+        self._again(batch, error)
+
+    def _again(self, batch: Batch, error: OKXError, wait: float = 0.0) -> None:
+        """To the head of the queue once more, in ``wait`` seconds, with whoever still waits."""
+        for ticket, _ in batch.tickets():
+            self._dismiss(ticket)
+        if batch.wanted():
+            name, reason = self.endpoint.name, type(error).__name__
+            logger.debug("%s: batch %d goes back in %.3f s: %s", name, batch.number, wait, reason)
+            if self.teller is not None:
+                self.teller.retry(batch, self.line.key.user, wait, error)
+        else:
+            wait = 0.0
+        if wait > 0:
+            batch.resting = True
+            self._aside[batch] = self.loop.call_later(wait, self._back, batch)
+        else:
+            self._back(batch)
+
+    def _back(self, batch: Batch) -> None:
+        self._aside.pop(batch, None)
+        self.batcher.put_back(batch, self.loop.time())
+        self.wake()
+
+    def _demote(self, batch: Batch, error: OKXError) -> None:
+        """OKX doesn't want to be asked for everything at once, or can't answer it."""
+        self.batcher.demote(self.loop.time())
+        batch.count(requests=1)
+        self._again(batch, error)
+
+    def _fail(self, batch: Batch, error: OKXError) -> None:
+        batch.aloft = False
+        tickets = [ticket for ticket, _ in batch.tickets()]
+        self._hand_out(self._failing(tickets, error, batch))
+        if batch.trial is not None:
+            self.batcher.part_failed(batch, self.loop.time())
+            self.wake()
+
+    def _failing(
+        self, tickets: Iterable[Ticket], error: OKXError, batch: Batch | None = None
+    ) -> Iterator[None]:
+        for number, ticket in enumerate(tickets, 1):
+            self._fail_one(ticket, error)
+            if number % SLICE == 0:
+                yield
+        if batch is not None:
+            self.batcher.over(batch)
+
+    def _fail_one(self, ticket: Ticket, error: OKXError) -> None:
+        if not ticket.done():
+            self.batcher.fail(ticket, copy.copy(error))
+
+    def _hush(self, error: OKXError) -> None:
+        """Gateways repeat what they were sent: no secret goes on from here."""
+        error.__traceback__ = None  # its frames hold the answer, and in a circle the error
+        error.args = tuple(self._redact(str(arg)) for arg in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self._redact(value))
+
+    # -- one bad currency must not harm the others -----------------------------------------
+
+    def _investigate(self, batch: Batch, error: InvalidParameterError) -> None:
+        """OKX refused the batch for a parameter: find out whose it is."""
+        batcher, now = self.batcher, self.loop.time()
+        if batch.everything:
+            self._demote(batch, error)
+            return
+        batch.count(requests=1)
+        if batch.trial is not None:
+            self._hand_out(batcher.part_refused(batch, error, now))
+        elif len(batch.questions) == 1:
+            self._hand_out(batcher.blame(batch, error, now))
+        elif not batcher.accuse(batch, error, now):
+            self._again(batch, error)
+        self.wake()

@@ -1,0 +1,215 @@
+"""All calls of one endpoint that may share requests: how callers come, wait and leave."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from .callers import Key, Tally, Ticket
+from .deadlines import Deadlines
+from .dispatcher import Dispatcher
+from .errors import (
+    ClientClosedError,
+    DeadlineExceededError,
+    InvalidArgumentError,
+    OutcomeUnknownError,
+    QueueFullError,
+    WrongLoopError,
+)
+from .line import Line
+
+WRONG_LOOP = (
+    "this client belongs to another event loop (or process): make one client for each, inside "
+    "it; from other threads use asyncio.run_coroutine_threadsafe(coroutine, loop)"
+)
+
+
+class Lane:
+    """The callers of one endpoint with the same credentials and the same settings."""
+
+    def __init__(self, dispatcher: Dispatcher, deadlines: Deadlines) -> None:
+        self.dispatcher = dispatcher
+        self.endpoint = dispatcher.endpoint
+        self.batcher = dispatcher.batcher
+        self.tally = dispatcher.tally
+        """Of its requests."""
+        self.loop = dispatcher.loop
+        self._deadlines = deadlines
+
+    def __repr__(self) -> str:
+        return f"<Lane {self.endpoint.name}: {self.batcher.callers} callers, {self.line.bucket!r}>"
+
+    @property
+    def line(self) -> Line:
+        """The queue it waits in."""
+        return self.dispatcher.line
+
+    @property
+    def last_trip(self) -> float:
+        """Seconds that its last request took."""
+        return self.dispatcher.last_trip
+
+    # -- coming ----------------------------------------------------------------------------
+
+    def call(
+        self,
+        keys: Sequence[Key],
+        tally: Tally,
+        *,
+        timeout: float | None = None,
+        priority: int = 0,
+        max_age: float | None = None,
+    ) -> Awaitable[list[Any]]:
+        """The rows of ``keys``, to be awaited at once.
+
+        Where nobody else waits the caller's own task looks for a slot, a turn of the loop later,
+        and sends, which saves making another task. Money isn't moved that way: cancelling the
+        caller would break the connection under the request.
+        """
+        line = self.dispatcher.line
+        alone = self.endpoint.retry_is_safe and len(keys) <= self.endpoint.max_keys
+        if not alone or not line.promise_pump():
+            return self.ask(keys, tally, timeout=timeout, priority=priority, max_age=max_age)
+        try:
+            ticket = self.ask(keys, tally, timeout=timeout, priority=priority, max_age=max_age)
+        except BaseException:
+            line.break_promise()
+            raise
+        if line.senders and not ticket.done():
+            return self._pilot(ticket, line)
+        line.break_promise()
+        return ticket
+
+    async def _pilot(self, ticket: Ticket, line: Line) -> list[Any]:
+        try:
+            await asyncio.sleep(0)
+        except BaseException:
+            if not self.loop.is_closed():
+                ticket.cancel()
+                line.break_promise()
+            raise
+        flight = line.pump(ticket)
+        if flight is not None:
+            await self.dispatcher.flights.piloted(ticket, self.dispatcher.fly(*flight))
+        try:
+            return await ticket
+        finally:
+            del ticket  # it holds the error, and this frame is part of the error's traceback
+
+    def ask(
+        self,
+        keys: Sequence[Key],
+        tally: Tally,
+        *,
+        timeout: float | None = None,
+        priority: int = 0,
+        max_age: float | None = None,
+    ) -> Ticket:
+        """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise WrongLoopError(WRONG_LOOP) from None
+        if loop is not self.loop:
+            raise WrongLoopError(WRONG_LOOP)
+        dispatcher, batcher = self.dispatcher, self.batcher
+        if tally.shut or dispatcher.closed:
+            raise ClientClosedError(f"{self.endpoint.name}: the client is closed")
+        if batcher.callers >= dispatcher.policy.max_queue:
+            raise QueueFullError(
+                f"{batcher.callers} callers wait for {self.endpoint.name} already "
+                f"(max_queue={dispatcher.policy.max_queue})"
+            )
+        now = loop.time()
+        refusal = dispatcher.circuit.refusal(now)
+        if refusal is not None:
+            raise refusal
+        if timeout is not None:
+            self._refuse_hopeless(keys, timeout, priority, now, max_age)
+        teller = dispatcher.teller
+        ticket = Ticket(loop=loop) if teller is None else teller.ticket(self.line.key.user, now)
+        ticket.lane = self
+        ticket.tally = tally
+        ticket.keys = keys
+        ticket.timer = None
+        if len(keys) == 1:
+            ticket.answers = None
+        else:
+            ticket.answers, ticket.left = dict.fromkeys(keys), len(keys)
+            ticket.error = ticket.turns = None
+        tally.calls += 1
+        if teller is not None:
+            teller.started(ticket)
+        placed = batcher.placed
+        batcher.add(ticket, priority, now, max_age)
+        if batcher.placed > placed:  # else all of it waits already, or is here
+            dispatcher.wake()
+        if timeout is not None and not ticket.done():
+            self._deadlines.add(ticket, now + timeout)
+        return ticket
+
+    def _refuse_hopeless(
+        self,
+        keys: Sequence[Key],
+        timeout: float,
+        priority: int,
+        now: float,
+        max_age: float | None,
+    ) -> None:
+        if not timeout > 0:
+            if math.isnan(timeout):
+                raise InvalidArgumentError("timeout must be seconds, not NaN")
+            raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
+        line, asking = self.line, self.dispatcher
+        ahead = line.ahead()
+        if line.surely(ahead, now, asking) <= timeout:
+            return
+        if line.estimate(ahead, now, asking) <= timeout:
+            return
+        if max_age is not None and self.batcher.knows(keys, now - max_age):
+            return
+        wait = line.estimate(line.ahead_of(asking, keys, priority, now), now, asking)
+        if wait > timeout:
+            raise DeadlineExceededError(
+                f"{self.endpoint.name}: the queue alone takes about {wait:.1f} s, more than "
+                f"timeout={timeout:g}",
+                estimated_wait=wait,
+            )
+
+    # -- leaving ---------------------------------------------------------------------------
+
+    def leave(self, ticket: Ticket) -> None:
+        """The caller was cancelled."""
+        self.batcher.leave(ticket)
+        ticket.tally.cancelled += 1
+        if ticket.timer is not None:
+            ticket.timer.pop(ticket, None)
+
+    def expire(self, ticket: Ticket) -> None:
+        """The caller's time is over."""
+        trouble = self.line.bucket.trouble
+        sent = self.batcher.asked(ticket)
+        if trouble is not None and not sent:
+            self.dispatcher.fail_unreachable(ticket, trouble)
+            return
+        error: OutcomeUnknownError | DeadlineExceededError
+        if sent and not self.endpoint.retry_is_safe:
+            error = self.dispatcher.unknown("no answer within the call's timeout")
+        else:
+            error = DeadlineExceededError(
+                f"{self.endpoint.name}: no answer within the call's timeout "
+                f"({'a request was on its way' if sent else 'nothing was sent for it'})",
+                sent=sent,
+            )
+        self.batcher.fail(ticket, error)
+        self.dispatcher.flights.abort(ticket)
+
+    def everybody(self, tally: Tally | None = None) -> set[Ticket]:
+        """Everybody, or everybody of ``tally``, who isn't answered yet."""
+        return {
+            ticket
+            for ticket in self.batcher.everybody()
+            if not ticket.done() and (tally is None or ticket.tally is tally)
+        }

@@ -1,0 +1,216 @@
+"""The queue before one bucket: who sends next, and when.
+
+It looks when a caller came, when an answer gave a slot back, and when its one timer rings. A look
+is one turn of the loop after the first caller came, so that all who ask in that turn share
+requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import weakref
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from .batching import Batcher
+from .buckets import Bucket
+from .callers import Batch, Key, Ticket
+from .events import BucketStatistics
+from .hosts import Host
+from .registry import BucketKey
+
+_UNHEARD_OF: Sequence[Key] = ("",)
+"""A key that nobody waits for."""
+_NOTHING_PROMISED = (0, math.inf)
+
+Flight = tuple[Batch, Any]
+"""A batch, and the slot that it leaves with."""
+
+
+class Sender(Protocol):
+    """Who waits in a line for slots, on behalf of callers."""
+
+    line: Line
+    host: Host
+    batcher: Batcher
+
+    def ready(self, now: float) -> bool:
+        """Whether there is something to send that somebody wants."""
+
+    def dispatch(self, slot: Any, now: float, pilot: Ticket | None) -> Flight | None:
+        """A slot is won. Gives what ``pilot`` is to send in its own task, if it is alone."""
+
+    def give_up(self, reason: str, *, patient: bool) -> None:
+        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+
+
+class Line:
+    """The queue before one bucket: those that have something to send. One timer for all."""
+
+    def __init__(self, key: BucketKey, bucket: Bucket, loop: asyncio.AbstractEventLoop):
+        self.key = key
+        self.bucket = bucket
+        self.loop = loop
+        self.senders: dict[Sender, None] = {}
+        """Who has something to send, or had a moment ago."""
+        self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
+        self._soon = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._promise = _NOTHING_PROMISED
+
+    def __str__(self) -> str:
+        return (
+            f"{self.key.rule}: {self.bucket.slots_free(self.loop.time())} of "
+            f"{self.bucket.limit.count} slots free, {self.waiting()} callers waiting"
+        )
+
+    # -- matching --------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Something changed: look once, when everybody of this turn of the loop has asked."""
+        if not self._soon:
+            self._soon = True
+            self.loop.call_soon(self.pump)
+
+    def promise_pump(self) -> bool:
+        """Whether nobody waits and nobody will look: then the caller must, a turn later."""
+        if self._soon or self.senders:
+            return False
+        self._soon = True
+        return True
+
+    def break_promise(self) -> None:
+        """Whoever promised to look won't: somebody else has to."""
+        self._soon = False
+        if self.senders and not self.loop.is_closed():
+            self.wake()
+
+    def pump(self, pilot: Ticket | None = None) -> Flight | None:
+        """Match those who wait with free slots; then sleep until the next slot is due.
+
+        Gives what ``pilot``, if it is alone in a batch, is to send in its own task.
+        """
+        self._soon = False
+        self._promise = _NOTHING_PROMISED
+        now = self.loop.time()
+        flight: Flight | None = None
+        until = math.inf
+        while self.senders and (sender := self._next(now)) is not None:
+            until = sender.host.closed_until
+            if now < until:
+                break
+            slot = self.bucket.take(now)
+            if slot is None:
+                until = max(self.bucket.next_free(now), until)
+                break
+            until = math.inf
+            given = sender.dispatch(slot, now, pilot)
+            if given is not None:
+                flight, pilot = given, None  # one at a time, even if all of it is the pilot's
+        if self._timer is not None or until < math.inf:
+            self._sleep(until)
+        return flight
+
+    def _next(self, now: float) -> Sender | None:
+        """The one with the oldest question."""
+        senders = self.senders
+        if len(senders) == 1:
+            (sender,) = senders
+            if sender.ready(now):
+                return sender
+        for sender in [sender for sender in senders if not sender.ready(now)]:
+            del senders[sender]
+        if len(senders) < 2:
+            return next(iter(senders), None)
+        return min(senders, key=lambda sender: sender.batcher.rank())
+
+    def _sleep(self, until: float) -> None:
+        if self._timer is not None:
+            if self._timer.when() == until and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if until < math.inf:
+            self._timer = self.loop.call_at(until, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self.pump()
+
+    def move_to(self, heir: Line) -> None:
+        """All its members queue before another bucket from now on."""
+        if heir is self:
+            return
+        self._sleep(math.inf)
+        for sender in list(self.members):
+            sender.line = heir
+            heir.members.add(sender)
+        heir.senders.update(self.senders)
+        self.senders.clear()
+        heir.wake()
+
+    def give_up(self, reason: str, *, patient: bool) -> None:
+        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        for sender in list(self.members):
+            sender.give_up(reason, patient=patient)
+
+    # -- foretelling -----------------------------------------------------------------------
+
+    def waiting(self) -> int:
+        """Callers whose questions aren't all answered."""
+        return sum(sender.batcher.callers for sender in self.members)
+
+    def ahead(self) -> int:
+        """Requests that those who wait now will need."""
+        now = self.loop.time()
+        return sum([sender.batcher.requests(now) for sender in self.senders])
+
+    def ahead_of(self, sender: Sender, keys: Sequence[Key], priority: int, now: float) -> int:
+        """Requests that leave before the one with the last of the first turn of ``keys``."""
+        requests = sender.batcher.ahead_of(keys, priority, now) // sender.batcher.max_keys
+        for other in self.senders:
+            if other is not sender:
+                placed = other.batcher.ahead_of(_UNHEARD_OF, priority, now)
+                requests += math.ceil(placed / other.batcher.max_keys)
+        return requests
+
+    def estimate(self, requests: int, now: float, *asking: Sender) -> float:
+        """About the seconds until a slot is won, after so many other requests."""
+        gates = [sender.host.closed_until for sender in (*self.senders, *asking)]
+        return max(0.0, self.bucket.nth_free(requests, now, max(gates, default=-math.inf)) - now)
+
+    def surely(self, requests: int, now: float, asking: Sender) -> float:
+        """Seconds within which a slot is won after so many other requests, and many more.
+
+        One reckoning serves everybody who comes until the next pump.
+        """
+        promised, by = self._promise
+        if requests > promised:
+            promised = 2 * requests + 8
+            by = now + self.estimate(promised, now, asking)
+            self._promise = (promised, by)
+        return by - now
+
+    def statistics(self, max_keys: int) -> BucketStatistics:
+        """What it looks like now."""
+        now, bucket, key = self.loop.time(), self.bucket, self.key
+        return BucketStatistics(
+            endpoint=key.rule,
+            user=key.user,
+            host=key.origin.partition("://")[2],
+            demo=key.demo,
+            count=bucket.limit.count,
+            period=bucket.limit.period,
+            slots_free=bucket.slots_free(now),
+            next_slot_in=max(0.0, bucket.next_free(now) - now),
+            callers_waiting=self.waiting(),
+            estimated_wait=self.estimate(self.ahead(), now, *self.members),
+            requests_sent=bucket.sent,
+            requests_refused=bucket.refusals,
+            keys_sent=bucket.keys_sent,
+            max_keys=max_keys,
+            callers_served=bucket.callers_served,
+            utilisation=bucket.utilisation(now),
+            shared_with_others=bucket.shared_with_others(now),
+        )

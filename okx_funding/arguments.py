@@ -32,7 +32,7 @@ def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
             if len(_single) < _MANY:
                 _single[ccy] = keys
         return keys
-    if type(ccy) is list and 0 < len(ccy) == len(_checked_before(ccy)):
+    if isinstance(ccy, (list, tuple)) and 0 < len(ccy) == len(_checked_before(ccy)):
         return tuple(ccy)
     if isinstance(ccy, bytes | Mapping) or not isinstance(ccy, Iterable):
         raise InvalidArgumentError(
@@ -51,7 +51,7 @@ def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
     return given
 
 
-def _checked_before(given: list[str]) -> set[str]:
+def _checked_before(given: Iterable[str]) -> set[str]:
     """Those that were checked before, each once; none of them where one can't be looked up."""
     try:
         return _known.intersection(given)

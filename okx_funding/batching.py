@@ -196,7 +196,9 @@ class Batcher:
         question.rank = (now - priority * AGING, self._serial)
 
     def _place(self, question: Question, priority: int, now: float) -> None:
-        self._rank(question, priority, now)
+        self._serial += 1
+        question.priority = priority
+        question.rank = (now - priority * AGING, self._serial)
         question.queue = queue = self._queue(question, now)
         queue[question.key] = question
         self.placed += 1
@@ -312,7 +314,7 @@ class Batcher:
 
     def _take_some(self, now: float) -> Batch | None:
         questions = self._take_plain(now)
-        while len(questions) < self.max_keys:
+        while self.placed and len(questions) < self.max_keys:
             question = self._head(companions=bool(questions))
             if question is None:
                 break
@@ -327,21 +329,20 @@ class Batcher:
 
     def _take_plain(self, now: float) -> list[Question]:
         """The first ones, where all that are placed wait in one queue and may have company."""
-        questions: list[Question] = []
-        full = [level for level, queue in self._queues.items() if queue]
-        if len(full) == 1 and not full[0][1]:
-            queue = self._queues[full[0]]
-            number = min(self.max_keys, len(queue))
-            self.placed -= number
-            for _ in range(number):
-                key, question = queue.popitem(last=False)
-                question.queue = None
-                del self._waiting[key]
-                questions.append(question)
-            for question in questions:
-                if question.owner is not None:
-                    self._turn_over(question, now)
-        return questions
+        plain: list[Question] = []
+        for (_, alone), queue in self._queues.items():
+            if len(queue) == self.placed and not alone:
+                for _ in range(min(self.max_keys, self.placed)):
+                    key, question = queue.popitem(last=False)
+                    question.queue = None
+                    del self._waiting[key]
+                    plain.append(question)
+                self.placed -= len(plain)
+                for question in plain:
+                    if question.owner is not None:
+                        self._turn_over(question, now)
+                break
+        return plain
 
     def _turn_over(self, question: Question, now: float) -> None:
         """One key of its caller's turn left; after the last one the next turn is placed."""
@@ -562,9 +563,10 @@ class Batcher:
             rows = rows_of(key)
             if self._suspects:
                 self._suspects.pop(key, None)
-            if key not in memory or memory[key][0] <= asked_at:
-                memory[key] = (asked_at, rows)
-                memory.move_to_end(key)
+            if memory.setdefault(key, known := (asked_at, rows)) is not known:
+                if memory[key][0] <= asked_at:
+                    memory[key] = known
+                    memory.move_to_end(key)
             for ticket in question.askers:
                 if not ticket.done():
                     answers = ticket.answers
@@ -580,7 +582,7 @@ class Batcher:
                     yield
         while len(memory) > MEMORY:
             memory.popitem(last=False)
-        self.over(batch)
+        self._out.pop(batch, None)
 
     def _answer_one(self, ticket: Ticket, answers: Answers, key: Key, rows: Sequence[Any]) -> None:
         answers[key] = rows

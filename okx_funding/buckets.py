@@ -150,7 +150,7 @@ class TokenBucket:
         self.queue: weakref.ref[object] | None = None
         self.loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self.touched = (0.0, 0.0)
-        """When it last changed, by the loop's clock and by the machine's."""
+        """When it last changed but by a take, by the loop's clock and by the machine's."""
         self.trouble: str | None = None
         """Why there are no slots: never so here, only where buckets are shared."""
 
@@ -212,7 +212,6 @@ class TokenBucket:
         self._out.add(slot)
         self.sent += 1
         self._sends.append(now)
-        self._touch(now)
         return slot
 
     def _take_slot(self, now: float) -> Slot | None:
@@ -266,9 +265,13 @@ class TokenBucket:
         """The answer was read in full. ``warm`` is False when the connection was new."""
         if self.heir is not None:
             return self.heir.answered(slot, now, warm=warm)
-        self._learn(now - slot.sent_at, warm)
+        round_trips, took = self.round_trips, now - slot.sent_at
+        if not warm:
+            round_trips.add_cold(took)
+        elif round_trips.add(took):
+            self._tighten()
         self._freezer.succeeded(slot.sent_at)
-        self._return(slot, now, self.round_trips.credit, now)
+        self._return(slot, now, round_trips.credit, now)
 
     def lost(self, slot: Slot, now: float) -> None:
         """No answer came, or nobody read it: the request may still arrive."""
@@ -304,23 +307,19 @@ class TokenBucket:
         self._return(slot, now, 0.0, now)
         return self.frozen_until - now
 
-    def _learn(self, round_trip: float, warm: bool) -> None:
-        if not warm:
-            self.round_trips.add_cold(round_trip)
-            return
-        credit = self.round_trips.credit
-        self.round_trips.add(round_trip)
-        if self.round_trips.credit < credit:
-            for _, _, slot in self._idle:
-                slot.tighten(self.round_trips.credit)
-            self._idle = [(slot.free_at, serial, slot) for _, serial, slot in self._idle]
-            heapify(self._idle)
+    def _tighten(self) -> None:
+        """A shorter round trip was seen: what is idle was credited too much."""
+        for _, _, slot in self._idle:
+            slot.tighten(self.round_trips.credit)
+        self._idle = [(slot.free_at, serial, slot) for _, serial, slot in self._idle]
+        heapify(self._idle)
 
     def _return(self, slot: Slot, seen_by: float, credit: float, now: float) -> None:
         self._out.remove(slot)
         slot.cool(seen_by, credit, now)
-        self._shelve(slot)
-        self._touch(now)
+        self._serial += 1
+        heappush(self._idle, (slot.free_at, self._serial, slot))
+        self.touched = (now, time.monotonic())
 
     def _shelve(self, slot: Slot) -> None:
         self._serial += 1
@@ -404,7 +403,8 @@ class TokenBucket:
             slot.rebase(slot.window, shift=shift)
             heir._shelve(slot)
         for slot in self._out:
-            heir._shelve(Slot(slot.window, last + STILL_ON_ITS_WAY + shift))
+            seen_by = max(last, slot.sent_at) + STILL_ON_ITS_WAY
+            heir._shelve(Slot(slot.window, seen_by + shift))
         heir._remember = self._remember
         heir._forgotten = self._forgotten + shift
         heir._paced_until = self._paced_until + shift
@@ -442,6 +442,7 @@ class TokenBucket:
         """Whether that is so of a bucket whose loop is closed."""
         last, then = self.touched
         now = last + (time.monotonic() - then)
+        last = max([last, *(slot.sent_at for slot in self._out)])
         if now > last + STILL_ON_ITS_WAY + self.limit.period + GUARD:
             self._out.clear()
         return self.over(now)

@@ -228,7 +228,9 @@ class Batch:
         self, questions: Iterable[Question], trial: Trial | None = None, everything: bool = False
     ) -> None:
         self.number = 0
-        self.questions = {question.key: question for question in questions}
+        self.questions: dict[Key, Question] = {}
+        for question in questions:
+            self.questions[question.key] = question
         self.trial = trial
         """Whose part it is, where OKX refused a larger batch for a parameter."""
         self.everything = everything
@@ -246,17 +248,26 @@ class Batch:
     @property
     def keys(self) -> list[str]:
         """The keys to send; none for "all"."""
-        return [] if self.everything else [key for key in self.questions if key is not None]
+        if self.everything or None in self.questions:
+            return []
+        return list(self.questions)  # type: ignore[arg-type]
 
     @property
     def callers(self) -> int:
         """How many callers wait for it, each key's counted."""
-        return sum([len(question.askers) for question in self.questions.values()])
+        callers = 0
+        for question in self.questions.values():
+            callers += len(question.askers)
+        return callers
 
     @property
     def failures(self) -> int:
         """The most attempts that failed for one of its questions."""
-        return max([question.past[0] for question in self.questions.values()])
+        most = 0
+        for question in self.questions.values():
+            if question.past is not NOTHING:
+                most = max(most, question.past.failures)
+        return most
 
     @property
     def repeated(self) -> bool:

@@ -244,7 +244,7 @@ class Dispatcher:
         self.tally.requests += 1
         if batch.repeated:
             self.tally.retries += 1
-        if not batch.failures:
+        if batch.failures == 0:
             self.host.budget.first()
         if self.teller is not None:
             self.teller.departure(batch, self.line.key.user)

@@ -53,25 +53,28 @@ class RoundTrips:
         if not self.count:
             self.mean = seconds
 
-    def add(self, seconds: float) -> None:
-        """One more."""
+    def add(self, seconds: float) -> bool:
+        """One more. Gives whether less may be credited now than before."""
         self.count += 1
-        self.mean += (seconds - self.mean) * max(1 / 32, 1 / self.count)
+        weight = 1 / self.count if self.count < 32 else 1 / 32
+        self.mean += (seconds - self.mean) * weight
+        if seconds > self._longest:
+            self._longest = seconds
         self._left -= 1
-        self._longest = max(self._longest, seconds)
         four = self._now
+        if self._left and len(four) == 4 and seconds >= four[3] and self.count != self.wanted:
+            return False
+        before = self.credit
         if len(four) < 4 or seconds < four[3]:
             four.append(seconds)
             four.sort()
             del four[4:]
-            self._reckon()
         if not self._left:
             self._left = self.EPOCH
-            self._before, self._now = self._now, []
+            self._before, self._now = four, []
             self._longest_before, self._longest = self._longest, seconds
-            self._reckon()
-        elif self.count == self.wanted:
-            self._reckon()
+        self._reckon()
+        return self.credit < before
 
     def _reckon(self) -> None:
         four = sorted(self._now + self._before)[:4]
@@ -184,10 +187,10 @@ class Slot:
     def cool(self, seen_by: float, credit: float, now: float) -> None:
         """Its request was seen by ``seen_by``: free a window and the guard later."""
         self.seen_by = seen_by
-        self.credit = min(credit, seen_by - self.sent_at)
+        self.credit = credit = min(credit, seen_by - self.sent_at)
         self._set_free()
         if self._cell is not None:
-            pour(self._cell, min(1.0, (seen_by - self.credit - now) / self.window + 1))
+            pour(self._cell, min(1.0, (seen_by - credit - now) / self.window + 1))
 
     def tighten(self, credit: float) -> None:
         """No more than ``credit`` can be trusted now."""

@@ -23,11 +23,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from .callers import REFUSED, Batch, Key, Question, Ticket, Trial, Turns
+from .callers import AGING, REFUSED, Batch, Key, Question, Solo, Ticket, Trial, Turns
 from .errors import InvalidParameterError
 
-AGING = 10.0
-"""Seconds that one step of priority is worth."""
 MEMORY = 4096
 """Keys whose last answers are kept for callers who accept an old one."""
 SUSPICION = 300.0
@@ -177,6 +175,13 @@ class Batcher:
                     return True
         return False
 
+    def solo_of(self, ticket: Ticket) -> Solo | None:
+        """What the caller sends in its own task, if it does."""
+        for batch in self._out:
+            if isinstance(batch, Solo) and not batch.unseen and batch.ticket is ticket:
+                return batch
+        return None
+
     def waiters(self) -> set[Ticket]:
         """Everybody who waits for something that isn't on the wire."""
         return {ticket for question in self._waiting.values() for ticket in question.askers}
@@ -286,13 +291,25 @@ class Batcher:
         if batch is None:
             batch = self._take_some(now)
         if batch is not None:
-            self._batches += 1
-            batch.number = self._batches
-            batch.sent_at = now
-            batch.aloft = True
-            batch.departures = self._departures
-            self._out[batch] = None
+            self._launch(batch, now)
         return batch
+
+    def take_solo(self, solo: Solo, now: float) -> None:
+        """The request that leaves now asks what its caller, who is alone, wants."""
+        self._launch(solo, now)
+
+    @property
+    def lets_pass(self) -> bool:
+        """Whether keys that come while nobody waits are asked at once, just as they come."""
+        return not (self._suspects or self._accused or self.promote_above == 0)
+
+    def _launch(self, batch: Batch, now: float) -> None:
+        self._batches += 1
+        batch.number = self._batches
+        batch.sent_at = now
+        batch.aloft = True
+        batch.departures = self._departures
+        self._out[batch] = None
 
     def trim(self, batch: Batch, now: float) -> bool:
         """What nobody wants any more leaves the batch before it is sent; False if that is all."""
@@ -557,16 +574,10 @@ class Batcher:
     def settle(self, batch: Batch, rows_of: Callable[[Key], list[Any]]) -> Iterator[None]:
         """Give each caller its rows; yields now and then, so that the loop can do other work."""
         batch.aloft = False
-        asked_at, memory = batch.sent_at, self._memory
         steps = 0
         for key, question in batch.questions.items():
             rows = rows_of(key)
-            if self._suspects:
-                self._suspects.pop(key, None)
-            if memory.setdefault(key, known := (asked_at, rows)) is not known:
-                if memory[key][0] <= asked_at:
-                    memory[key] = known
-                    memory.move_to_end(key)
+            self._remember(key, batch.sent_at, rows)
             for ticket in question.askers:
                 if not ticket.done():
                     answers = ticket.answers
@@ -580,9 +591,30 @@ class Batcher:
                 steps += 1
                 if steps % SLICE == 0:
                     yield
-        while len(memory) > MEMORY:
-            memory.popitem(last=False)
         self._out.pop(batch, None)
+
+    def settle_solo(self, solo: Solo, rows_of: Callable[[Key], list[Any]]) -> None:
+        """Give its rows to a caller who is alone and of whom nobody knows."""
+        del self._out[solo]
+        solo.rows = []
+        for key in solo.asks:
+            rows = rows_of(key)
+            self._remember(key, solo.sent_at, rows)
+            solo.rows += rows
+        self.callers -= 1
+        solo.tally.answered += 1
+
+    def _remember(self, key: Key, asked_at: float, rows: list[Any]) -> None:
+        memory = self._memory
+        if self._suspects:
+            self._suspects.pop(key, None)
+        if key in memory:
+            if memory[key][0] > asked_at:
+                return
+            memory.move_to_end(key)
+        memory[key] = (asked_at, rows)
+        if len(memory) > MEMORY:
+            memory.popitem(last=False)
 
     def _answer_one(self, ticket: Ticket, answers: Answers, key: Key, rows: Sequence[Any]) -> None:
         answers[key] = rows

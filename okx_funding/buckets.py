@@ -150,7 +150,7 @@ class TokenBucket:
         self.queue: weakref.ref[object] | None = None
         self.loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self.touched = (0.0, 0.0)
-        """When it last changed but by a take, by the loop's clock and by the machine's."""
+        """When it last changed, by the loop's clock and by the machine's."""
         self.trouble: str | None = None
         """Why there are no slots: never so here, only where buckets are shared."""
 
@@ -212,6 +212,7 @@ class TokenBucket:
         self._out.add(slot)
         self.sent += 1
         self._sends.append(now)
+        self.touched = (now, time.monotonic())
         return slot
 
     def _take_slot(self, now: float) -> Slot | None:
@@ -403,8 +404,7 @@ class TokenBucket:
             slot.rebase(slot.window, shift=shift)
             heir._shelve(slot)
         for slot in self._out:
-            seen_by = max(last, slot.sent_at) + STILL_ON_ITS_WAY
-            heir._shelve(Slot(slot.window, seen_by + shift))
+            heir._shelve(Slot(slot.window, last + STILL_ON_ITS_WAY + shift))
         heir._remember = self._remember
         heir._forgotten = self._forgotten + shift
         heir._paced_until = self._paced_until + shift
@@ -442,7 +442,6 @@ class TokenBucket:
         """Whether that is so of a bucket whose loop is closed."""
         last, then = self.touched
         now = last + (time.monotonic() - then)
-        last = max([last, *(slot.sent_at for slot in self._out)])
         if now > last + STILL_ON_ITS_WAY + self.limit.period + GUARD:
             self._out.clear()
         return self.over(now)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import math
 import operator
-import weakref
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .errors import InvalidParameterError
 from .inquest import Inquest
+from .tally import Tally
 
 Key = str | None
+AGING = 10.0
+"""Seconds that one step of priority is worth."""
 
 
 class Past(NamedTuple):
@@ -40,75 +42,11 @@ REFUSED: tuple[Any, ...] = ()
 """In place of the rows of a key that OKX refuses."""
 
 
-class Tally:
-    """What was counted for one client, or for one lane.
-
-    ``total`` is the sum for a whole session: it asks its living parts, and inherits from a part
-    that ends, so that counting costs one addition.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "answered",
-        "calls",
-        "cancelled",
-        "failed",
-        "over",
-        "refused",
-        "requests",
-        "retries",
-        "shut",
-        "total",
-    )
-
-    def __init__(self, total: Total | None = None) -> None:
-        self.calls = self.answered = self.failed = self.cancelled = 0
-        self.requests = self.refused = self.retries = 0
-        self.shut = False
-        """Whether its client takes no more calls."""
-        self.over = False
-        """Whether its client is closed: nothing is asked once more for it."""
-        self.total = total
-        if total is not None:
-            total.living.add(self)
-
-    def __del__(self) -> None:
-        if self.total is not None:
-            self.total.ended.include(self)
-
-    def include(self, other: Tally) -> None:
-        """Count all that ``other`` counted."""
-        self.calls += other.calls
-        self.answered += other.answered
-        self.failed += other.failed
-        self.cancelled += other.cancelled
-        self.requests += other.requests
-        self.refused += other.refused
-        self.retries += other.retries
-
-
-class Total:
-    """The sum of tallies that live and of those that ended."""
-
-    def __init__(self) -> None:
-        self.living: weakref.WeakSet[Tally] = weakref.WeakSet()
-        self.ended = Tally()
-
-    def shut(self) -> None:
-        """No more calls are taken."""
-        for tally in list(self.living):
-            tally.shut = True
-
-    def sum(self) -> Tally:
-        """All that was counted."""
-        everything = Tally()
-        for tally in (self.ended, *self.living):
-            everything.include(tally)
-        return everything
-
-
 class Home(Protocol):
     """Where a ticket belongs."""
+
+    def ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
+        """One for a caller who came at ``now``."""
 
     def leave(self, ticket: Ticket) -> None:
         """Its caller was cancelled."""
@@ -213,12 +151,11 @@ class Batch:
     """The questions of one request."""
 
     __slots__ = (
+        "_questions",
         "aloft",
         "departures",
         "everything",
         "number",
-        "pilot",
-        "questions",
         "resting",
         "sent_at",
         "trial",
@@ -228,9 +165,9 @@ class Batch:
         self, questions: Iterable[Question], trial: Trial | None = None, everything: bool = False
     ) -> None:
         self.number = 0
-        self.questions: dict[Key, Question] = {}
+        self._questions: dict[Key, Question] = {}
         for question in questions:
-            self.questions[question.key] = question
+            self._questions[question.key] = question
         self.trial = trial
         """Whose part it is, where OKX refused a larger batch for a parameter."""
         self.everything = everything
@@ -238,12 +175,15 @@ class Batch:
         self.sent_at = math.inf
         self.departures = 0
         """How many callers had left the lane when it was chosen."""
-        self.pilot: Ticket | None = None
-        """The caller that sends it in its own task."""
         self.aloft = False
         """Whether it is on the wire, so that it can be joined."""
         self.resting = False
         """Whether it failed and waits for the time of its next attempt."""
+
+    @property
+    def questions(self) -> dict[Key, Question]:
+        """What it asks, by key."""
+        return self._questions
 
     @property
     def keys(self) -> list[str]:
@@ -256,7 +196,7 @@ class Batch:
     def callers(self) -> int:
         """How many callers wait for it, each key's counted."""
         callers = 0
-        for question in self.questions.values():
+        for question in self._questions.values():
             callers += len(question.askers)
         return callers
 
@@ -264,7 +204,7 @@ class Batch:
     def failures(self) -> int:
         """The most attempts that failed for one of its questions."""
         most = 0
-        for question in self.questions.values():
+        for question in self._questions.values():
             if question.past is not NOTHING:
                 most = max(most, question.past.failures)
         return most
@@ -272,20 +212,11 @@ class Batch:
     @property
     def repeated(self) -> bool:
         """Whether any of it was asked before, in vain."""
-        for question in self.questions.values():
+        for question in self._questions.values():
             past = question.past
             if past is not NOTHING and (past.failures or past.refusals):
                 return True
         return False
-
-    def is_only_for(self, ticket: Ticket) -> bool:
-        """Whether nobody else waits for any of it, and it is all that the caller wants."""
-        if len(self.questions) != len(ticket.keys):
-            return False
-        for question in self.questions.values():
-            if len(question.askers) > 1 or ticket not in question.askers:
-                return False
-        return True
 
     def count(self, *, failures: int = 0, refusals: int = 0, requests: int = 0) -> None:
         """One more attempt is past."""
@@ -306,6 +237,70 @@ class Batch:
             for ticket, before in list(question.askers.items()):
                 if not ticket.done():
                     yield ticket, question.past.since(before)
+
+
+class Solo(Batch):
+    """What a caller who is alone asks, and sends in its own task.
+
+    It is a ticket and questions only once somebody looks: who joins it on the wire, who waits for
+    its end, or whoever has to do with it when it fails.
+    """
+
+    __slots__ = ("_ticket", "asks", "home", "priority", "rows", "since", "tally")
+
+    def __init__(
+        self, keys: Sequence[Key], home: Home, tally: Tally, priority: int, since: float
+    ) -> None:
+        super().__init__(())
+        self.asks = keys
+        self.home = home
+        self.tally = tally
+        self.priority = priority
+        self.since = since
+        """When its caller came."""
+        self.rows: list[Any] | None = None
+        """The answer, if nobody looked until it came."""
+        self._ticket: Ticket | None = None
+
+    @property
+    def ticket(self) -> Ticket:
+        """What its caller waits on."""
+        self.see()
+        assert self._ticket is not None
+        return self._ticket
+
+    @property
+    def unseen(self) -> bool:
+        """Whether nobody looked yet."""
+        return self._ticket is None
+
+    def see(self) -> None:
+        """It is a ticket from now on."""
+        if self._ticket is None:
+            self._ticket = self.home.ticket(self.asks, self.tally, self.since)
+
+    @property
+    def questions(self) -> dict[Key, Question]:
+        """What it asks, by key."""
+        if not self._questions:
+            ticket = self.ticket
+            # Whoever else came at this moment came later, for nobody waited.
+            for number, key in enumerate(self.asks, -len(self.asks)):
+                question = self._questions[key] = Question(key, self.since)
+                question.askers[ticket] = NOTHING
+                question.priority = self.priority
+                question.rank = (self.since - self.priority * AGING, number)
+        return self._questions
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys to send; none for "all"."""
+        return [key for key in self.asks if key is not None]
+
+    @property
+    def callers(self) -> int:
+        """How many callers wait for it, each key's counted."""
+        return super().callers if self._questions else len(self.asks)
 
 
 class Trial:

@@ -16,7 +16,7 @@ from .arguments import (
     valuation_unit,
 )
 from .buckets import Claim, Pacing
-from .callers import Key, Tally
+from .callers import Key
 from .credentials import Credentials, resolve
 from .dispatcher import Policy
 from .endpoints import (
@@ -32,6 +32,7 @@ from .lane import Lane
 from .models import AssetValuation, NonTradableAsset
 from .session import Profile, Session, snapshot
 from .slots import WITHDRAW
+from .tally import Tally
 
 LIVE = "https://www.okx.com"
 

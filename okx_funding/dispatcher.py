@@ -15,9 +15,9 @@ through one. A slot is taken only when a batch is sure to leave, and it is given
 one place, at the end of the flight that holds it. A retry is no special road: its questions go
 back to the head of the queue and must win a slot like all others.
 
-A flight is a task of its own; or part of its caller's task, where that caller is the only one
-who waits for it (see `Lane.call`). Then cancelling the caller ends the flight too, and whoever
-joined it meanwhile is asked for anew.
+A caller that finds nobody waiting sends in its own task (`Solo`), which saves a third of the time
+that a call takes here. It stays alone as long as nobody else comes in the same turn of the loop.
+Cancelling it ends its request; whoever joined that meanwhile is asked for anew.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from .batching import SLICE, Batcher
-from .callers import Batch, Key, Tally, Ticket, Total
+from .callers import Batch, Key, Solo, Ticket
 from .circuit import AuthCircuit
 from .endpoints import Endpoint
 from .errors import (
@@ -54,8 +54,9 @@ from .errors import (
 )
 from .flights import Flights
 from .hosts import Host
-from .line import Flight, Line
+from .line import Line
 from .retry import delay, may_have_worked, may_pass
+from .tally import Tally, Total
 from .telling import Teller
 from .wire import Response, build_target, parse_response
 
@@ -151,6 +152,7 @@ class Dispatcher:
 
         What is on the wire goes on; if it fails, it isn't tried again for them.
         """
+        self.line.unboard()
         if tally is None:
             self.closed = True
         else:
@@ -174,25 +176,47 @@ class Dispatcher:
 
     # -- flying ----------------------------------------------------------------------------
 
-    def dispatch(self, slot: Any, now: float, pilot: Ticket | None) -> Flight | None:
-        """A slot is won: choose the batch, and let it fly.
-
-        If nobody but ``pilot`` waits for it, that is left to the caller's own task.
-        """
+    def dispatch(self, slot: Any, now: float) -> None:
+        """A slot is won: choose the batch, and let it fly."""
         batch = self.batcher.take(now)
         assert batch is not None, "the line gave a slot to one who has nothing to send"
         if not self.batcher.ready(now):
             del self.line.senders[self]
         self.circuit.sends()
         self.line.bucket.load(slot, len(batch.questions), batch.callers)
-        if pilot is not None and batch.trial is None and batch.is_only_for(pilot):
-            batch.pilot = pilot
-            return batch, slot
         self._boarding.add(batch)
         task = self.loop.create_task(self.fly(batch, slot))
         self.flights.tasks.add(task)
         task.add_done_callback(partial(self._flight_over, batch, slot))
-        return None
+
+    def place(self, solo: Solo) -> None:
+        """Let a caller that isn't alone any more wait like all others."""
+        if solo.unseen or not solo.ticket.done():
+            self.batcher.callers -= 1  # it was one already
+            self.batcher.add(solo.ticket, solo.priority, solo.since)
+        self.wake()
+
+    def dispatch_solo(self, solo: Solo) -> Coroutine[Any, Any, None] | None:
+        """The flight of a caller who is alone still; None where it has to wait."""
+        line, now = self.line, self.loop.time()
+        if not line.is_boarded(solo):
+            return None
+        slot = None
+        if (
+            now >= self.host.closed_until
+            and self.batcher.lets_pass
+            and self.circuit.refusal(now) is None
+            and (solo.unseen or not solo.ticket.done())
+        ):
+            slot = line.bucket.take(now)
+        if slot is None:
+            line.unboard()
+            return None
+        line.departs()
+        self.batcher.take_solo(solo, now)
+        self.circuit.sends()
+        line.bucket.load(slot, len(solo.asks), solo.callers)
+        return self.flights.solo(solo, self.fly(solo, slot))
 
     def _flight_over(self, batch: Batch, slot: Any, task: asyncio.Task[None]) -> None:
         self.flights.tasks.discard(task)
@@ -282,7 +306,11 @@ class Dispatcher:
         self._judge_key(outcome, now)
         if outcome is None:
             self.host.budget.succeeded(again=batch.failures > 0)
-            self._hand_out(self.batcher.settle(batch, self._rows_by_key(rows)))
+            rows_of = self._rows_by_key(rows)
+            if isinstance(batch, Solo) and batch.unseen:
+                self.batcher.settle_solo(batch, rows_of)
+            else:
+                self._hand_out(self.batcher.settle(batch, rows_of))
             if batch.trial is not None:
                 self.batcher.part_passed(batch, now)
                 self.wake()
@@ -351,13 +379,12 @@ class Dispatcher:
         if not self.endpoint.retry_is_safe:
             closed = self.unknown("closed in flight")
         self.circuit.saw(closed, self.loop.time())
-        pilot = batch.pilot
-        if pilot is None or (self.closed and pilot in self.flights.aborted):
-            self._fail(batch, closed)
-        else:  # its caller left, and whoever joined it meanwhile stays
+        if isinstance(batch, Solo) and not (self.closed and batch in self.flights.aborted):
             batch.count(requests=1)
-            pilot.cancel()
-            self._again(batch, closed)
+            batch.ticket.cancel()
+            self._again(batch, closed)  # for whoever joined it meanwhile
+        else:
+            self._fail(batch, closed)
 
     def unknown(self, reason: object) -> OutcomeUnknownError:
         """For whoever can't be told whether it took effect."""

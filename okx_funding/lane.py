@@ -7,7 +7,7 @@ import math
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from .callers import Key, Tally, Ticket
+from .callers import Key, Solo, Ticket
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher
 from .errors import (
@@ -19,6 +19,7 @@ from .errors import (
     WrongLoopError,
 )
 from .line import Line
+from .tally import Tally
 
 WRONG_LOOP = (
     "this client belongs to another event loop (or process): make one client for each, inside "
@@ -64,39 +65,45 @@ class Lane:
     ) -> Awaitable[list[Any]]:
         """The rows of ``keys``, to be awaited at once.
 
-        Where nobody else waits the caller's own task looks for a slot, a turn of the loop later,
-        and sends, which saves making another task. Money isn't moved that way: cancelling the
-        caller would break the connection under the request.
+        A caller who finds nobody waiting sends in its own task. Where money is moved nobody does,
+        because cancelling the caller would break the connection under the request.
         """
         line = self.dispatcher.line
-        alone = self.endpoint.retry_is_safe and len(keys) <= self.endpoint.max_keys
-        if not alone or not line.promise_pump():
+        if (
+            max_age is not None
+            or not line.idle
+            or len(keys) > self.batcher.max_keys
+            or not self.endpoint.retry_is_safe
+        ):
             return self.ask(keys, tally, timeout=timeout, priority=priority, max_age=max_age)
-        try:
-            ticket = self.ask(keys, tally, timeout=timeout, priority=priority, max_age=max_age)
-        except BaseException:
-            line.break_promise()
-            raise
-        if line.senders and not ticket.done():
-            return self._pilot(ticket, line)
-        line.break_promise()
-        return ticket
+        now = self._admit(keys, tally, timeout, priority, max_age)
+        solo = Solo(keys, self, tally, priority, now)
+        line.board(self.dispatcher, solo)
+        self.batcher.callers += 1
+        if timeout is not None:
+            self._deadlines.add(solo.ticket, now + timeout)
+        elif self.dispatcher.teller is not None:
+            solo.see()
+        return self._alone(solo)
 
-    async def _pilot(self, ticket: Ticket, line: Line) -> list[Any]:
+    async def _alone(self, solo: Solo) -> list[Any]:
         try:
             await asyncio.sleep(0)
         except BaseException:
             if not self.loop.is_closed():
-                ticket.cancel()
-                line.break_promise()
+                self.line.unboard()
+                solo.ticket.cancel()
             raise
-        flight = line.pump(ticket)
+        flight = self.dispatcher.dispatch_solo(solo)
         if flight is not None:
-            await self.dispatcher.flights.piloted(ticket, self.dispatcher.fly(*flight))
+            await flight
+        if solo.rows is not None:
+            return solo.rows
+        ticket = solo.ticket
         try:
             return await ticket
         finally:
-            del ticket  # it holds the error, and this frame is part of the error's traceback
+            del solo, ticket  # they hold the error, and this frame is part of its traceback
 
     def ask(
         self,
@@ -108,6 +115,46 @@ class Lane:
         max_age: float | None = None,
     ) -> Ticket:
         """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
+        now = self._admit(keys, tally, timeout, priority, max_age)
+        ticket = self.ticket(keys, tally, now)
+        batcher = self.batcher
+        placed = batcher.placed
+        batcher.add(ticket, priority, now, max_age)
+        if batcher.placed > placed:  # else all of it waits already, or is here
+            self.dispatcher.wake()
+        if timeout is not None and not ticket.done():
+            self._deadlines.add(ticket, now + timeout)
+        return ticket
+
+    def ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
+        """One for a caller who came at ``now``."""
+        teller = self.dispatcher.teller
+        if teller is None:
+            ticket = Ticket(loop=self.loop)
+        else:
+            ticket = teller.ticket(self.line.key.user, now)
+        ticket.lane = self
+        ticket.tally = tally
+        ticket.keys = keys
+        ticket.timer = None
+        if len(keys) == 1:
+            ticket.answers = None
+        else:
+            ticket.answers, ticket.left = dict.fromkeys(keys), len(keys)
+            ticket.error = ticket.turns = None
+        if teller is not None:
+            teller.started(ticket)
+        return ticket
+
+    def _admit(
+        self,
+        keys: Sequence[Key],
+        tally: Tally,
+        timeout: float | None,
+        priority: int,
+        max_age: float | None,
+    ) -> float:
+        """When the call came, if it is accepted."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -115,6 +162,8 @@ class Lane:
         if loop is not self.loop:
             raise WrongLoopError(WRONG_LOOP)
         dispatcher, batcher = self.dispatcher, self.batcher
+        if dispatcher.line.solo is not None:
+            dispatcher.line.unboard()
         if tally.shut or dispatcher.closed:
             raise ClientClosedError(f"{self.endpoint.name}: the client is closed")
         if batcher.callers >= dispatcher.policy.max_queue:
@@ -128,27 +177,8 @@ class Lane:
             raise refusal
         if timeout is not None:
             self._refuse_hopeless(keys, timeout, priority, now, max_age)
-        teller = dispatcher.teller
-        ticket = Ticket(loop=loop) if teller is None else teller.ticket(self.line.key.user, now)
-        ticket.lane = self
-        ticket.tally = tally
-        ticket.keys = keys
-        ticket.timer = None
-        if len(keys) == 1:
-            ticket.answers = None
-        else:
-            ticket.answers, ticket.left = dict.fromkeys(keys), len(keys)
-            ticket.error = ticket.turns = None
         tally.calls += 1
-        if teller is not None:
-            teller.started(ticket)
-        placed = batcher.placed
-        batcher.add(ticket, priority, now, max_age)
-        if batcher.placed > placed:  # else all of it waits already, or is here
-            dispatcher.wake()
-        if timeout is not None and not ticket.done():
-            self._deadlines.add(ticket, now + timeout)
-        return ticket
+        return now
 
     def _refuse_hopeless(
         self,
@@ -204,10 +234,13 @@ class Lane:
                 sent=sent,
             )
         self.batcher.fail(ticket, error)
-        self.dispatcher.flights.abort(ticket)
+        solo = self.batcher.solo_of(ticket) if sent else None
+        if solo is not None:
+            self.dispatcher.flights.abort(solo)
 
     def everybody(self, tally: Tally | None = None) -> set[Ticket]:
         """Everybody, or everybody of ``tally``, who isn't answered yet."""
+        self.line.unboard()
         return {
             ticket
             for ticket in self.batcher.everybody()

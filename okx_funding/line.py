@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from .batching import Batcher
 from .buckets import Bucket
-from .callers import Batch, Key, Ticket
+from .callers import Key, Solo
 from .events import BucketStatistics
 from .hosts import Host
 from .registry import BucketKey
@@ -23,9 +23,6 @@ from .registry import BucketKey
 _UNHEARD_OF: Sequence[Key] = ("",)
 """A key that nobody waits for."""
 _NOTHING_PROMISED = (0, math.inf)
-
-Flight = tuple[Batch, Any]
-"""A batch, and the slot that it leaves with."""
 
 
 class Sender(Protocol):
@@ -38,8 +35,11 @@ class Sender(Protocol):
     def ready(self, now: float) -> bool:
         """Whether there is something to send that somebody wants."""
 
-    def dispatch(self, slot: Any, now: float, pilot: Ticket | None) -> Flight | None:
-        """A slot is won. Gives what ``pilot`` is to send in its own task, if it is alone."""
+    def dispatch(self, slot: Any, now: float) -> None:
+        """A slot is won: send something."""
+
+    def place(self, solo: Solo) -> None:
+        """Let a caller that isn't alone any more wait like all others."""
 
     def give_up(self, reason: str, *, patient: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
@@ -56,6 +56,8 @@ class Line:
         """Who has something to send, or had a moment ago."""
         self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
         self._soon = False
+        self.solo: tuple[Sender, Solo] | None = None
+        """Who came alone in this turn of the loop, and looks for a slot in the next one."""
         self._timer: asyncio.TimerHandle | None = None
         self._promise = _NOTHING_PROMISED
 
@@ -73,28 +75,37 @@ class Line:
             self._soon = True
             self.loop.call_soon(self.pump)
 
-    def promise_pump(self) -> bool:
-        """Whether nobody waits and nobody will look: then the caller must, a turn later."""
-        if self._soon or self.senders:
-            return False
+    @property
+    def idle(self) -> bool:
+        """Whether nobody waits."""
+        return not (self._soon or self.senders)
+
+    def board(self, sender: Sender, solo: Solo) -> None:
+        """For a caller who comes while nobody waits, and looks for a slot itself, a turn later."""
         self._soon = True
-        return True
+        self.solo = (sender, solo)
 
-    def break_promise(self) -> None:
-        """Whoever promised to look won't: somebody else has to."""
+    def is_boarded(self, solo: Solo) -> bool:
+        """Whether it is alone still."""
+        return self.solo is not None and self.solo[1] is solo
+
+    def departs(self) -> None:
+        """Who boarded has its slot."""
         self._soon = False
-        if self.senders and not self.loop.is_closed():
-            self.wake()
+        self.solo = None
 
-    def pump(self, pilot: Ticket | None = None) -> Flight | None:
-        """Match those who wait with free slots; then sleep until the next slot is due.
+    def unboard(self) -> None:
+        """Somebody else came, or there is no slot: who boarded waits like all others."""
+        if self.solo is not None:
+            sender, solo = self.solo
+            self.departs()
+            sender.place(solo)
 
-        Gives what ``pilot``, if it is alone in a batch, is to send in its own task.
-        """
+    def pump(self) -> None:
+        """Match those who wait with free slots; then sleep until the next slot is due."""
         self._soon = False
         self._promise = _NOTHING_PROMISED
         now = self.loop.time()
-        flight: Flight | None = None
         until = math.inf
         while self.senders and (sender := self._next(now)) is not None:
             until = sender.host.closed_until
@@ -105,12 +116,9 @@ class Line:
                 until = max(self.bucket.next_free(now), until)
                 break
             until = math.inf
-            given = sender.dispatch(slot, now, pilot)
-            if given is not None:
-                flight, pilot = given, None  # one at a time, even if all of it is the pilot's
+            sender.dispatch(slot, now)
         if self._timer is not None or until < math.inf:
             self._sleep(until)
-        return flight
 
     def _next(self, now: float) -> Sender | None:
         """The one with the oldest question."""
@@ -142,6 +150,7 @@ class Line:
         """All its members queue before another bucket from now on."""
         if heir is self:
             return
+        self.unboard()
         self._sleep(math.inf)
         for sender in list(self.members):
             sender.line = heir
@@ -152,6 +161,7 @@ class Line:
 
     def give_up(self, reason: str, *, patient: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        self.unboard()
         for sender in list(self.members):
             sender.give_up(reason, patient=patient)
 

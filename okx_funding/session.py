@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 
 from .arguments import count
 from .buckets import Bucket, Claim
-from .callers import Tally, Total
 from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
@@ -29,6 +28,7 @@ from .lane import WRONG_LOOP, Lane
 from .line import Line
 from .registry import REGISTRY, BucketKey
 from .secret import Secret
+from .tally import Tally, Total
 from .telling import Teller
 from .transport import Transport
 from .wire import Response

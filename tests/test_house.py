@@ -22,7 +22,8 @@ HOUSE = Path(okx_funding.__file__).parent
 # A room may import from lower floors, and from rooms further left on its own.
 FLOORS = {
     "words": "errors events models secret configuration credentials",
-    "rules": "endpoints inquest retry circuit callers batching deadlines codec wire arguments",
+    "rules": "endpoints inquest retry circuit tally callers batching deadlines codec wire "
+    "arguments",
     "world": "hosts slots buckets registry buckets_redis unpacking transport",
     "meeting": "telling flights line dispatcher lane session",
     "face": "client",

@@ -241,7 +241,7 @@ class FundingClient:
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
         assert self._tally is not None
-        return lane.call(keys, self._tally, timeout=timeout, priority=priority, max_age=max_age)
+        return lane.call(keys, self._tally, timeout, priority, max_age)
 
     def _started(self) -> Session:
         if self._closed:

@@ -58,7 +58,6 @@ class Lane:
         self,
         keys: Sequence[Key],
         tally: Tally,
-        *,
         timeout: float | None = None,
         priority: int = 0,
         max_age: float | None = None,
@@ -70,12 +69,13 @@ class Lane:
         """
         line = self.dispatcher.line
         if (
-            max_age is not None
-            or not line.idle
+            line.soon
+            or line.senders
+            or max_age is not None
             or len(keys) > self.batcher.max_keys
             or not self.endpoint.retry_is_safe
         ):
-            return self.ask(keys, tally, timeout=timeout, priority=priority, max_age=max_age)
+            return self.ask(keys, tally, timeout, priority, max_age)
         now = self._admit(keys, tally, timeout, priority, max_age)
         solo = Solo(keys, self, tally, priority, now)
         line.board(self.dispatcher, solo)
@@ -109,7 +109,6 @@ class Lane:
         self,
         keys: Sequence[Key],
         tally: Tally,
-        *,
         timeout: float | None = None,
         priority: int = 0,
         max_age: float | None = None,

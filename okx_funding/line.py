@@ -55,7 +55,8 @@ class Line:
         self.senders: dict[Sender, None] = {}
         """Who has something to send, or had a moment ago."""
         self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
-        self._soon = False
+        self.soon = False
+        """Whether somebody will look for slots, in this turn of the loop or the next."""
         self.solo: tuple[Sender, Solo] | None = None
         """Who came alone in this turn of the loop, and looks for a slot in the next one."""
         self._timer: asyncio.TimerHandle | None = None
@@ -71,18 +72,13 @@ class Line:
 
     def wake(self) -> None:
         """Something changed: look once, when everybody of this turn of the loop has asked."""
-        if not self._soon:
-            self._soon = True
+        if not self.soon:
+            self.soon = True
             self.loop.call_soon(self.pump)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nobody waits."""
-        return not (self._soon or self.senders)
 
     def board(self, sender: Sender, solo: Solo) -> None:
         """For a caller who comes while nobody waits, and looks for a slot itself, a turn later."""
-        self._soon = True
+        self.soon = True
         self.solo = (sender, solo)
 
     def is_boarded(self, solo: Solo) -> bool:
@@ -91,7 +87,7 @@ class Line:
 
     def departs(self) -> None:
         """Who boarded has its slot."""
-        self._soon = False
+        self.soon = False
         self.solo = None
 
     def unboard(self) -> None:
@@ -103,7 +99,7 @@ class Line:
 
     def pump(self) -> None:
         """Match those who wait with free slots; then sleep until the next slot is due."""
-        self._soon = False
+        self.soon = False
         self._promise = _NOTHING_PROMISED
         now = self.loop.time()
         until = math.inf

@@ -171,7 +171,8 @@ class Transport:
             encoding = answer.headers.get("Content-Encoding")
             if encoding is None and answer.content.is_eof():
                 whole = answer.content.read_nowait()
-                self._check_size(len(whole), label)
+                if len(whole) > self._max_body:
+                    raise self._too_large(label)
             else:
                 whole = await self._read(answer.content, encoding or "", label)
             return _response(answer, whole, attempt.fresh)
@@ -194,17 +195,15 @@ class Transport:
             if unpacker is not None:
                 part = unpacker.feed(part, self._max_body + 1 - size)
             size += len(part)
-            self._check_size(max(size, raw), label)
+            if max(size, raw) > self._max_body:
+                raise self._too_large(label)
             parts.append(part)
         if unpacker is not None and raw and not unpacker.whole:
             raise ProtocolError(f"{label}: the answer was cut short, or is malformed")
         return b"".join(parts)
 
-    def _check_size(self, size: int, label: str) -> None:
-        if size > self._max_body:
-            raise ResponseTooLargeError(
-                f"{label} answered more than max_body={self._max_body} bytes"
-            )
+    def _too_large(self, label: str) -> ResponseTooLargeError:
+        return ResponseTooLargeError(f"{label} answered more than max_body={self._max_body} bytes")
 
     @property
     def inherited(self) -> bool:

@@ -44,11 +44,11 @@ class Batcher:
 
     def __init__(self, max_keys: int, promote_above: int | None = None) -> None:
         self.max_keys = max_keys
-        self.promote_above = promote_above if max_keys > 1 else None
+        self.promote_above: int | None = promote_above if max_keys > 1 else None
         """Full batches waiting above which everything is asked for at once; None: never."""
-        self.callers = 0
+        self.callers: int = 0
         """Callers that aren't answered yet, those on the wire included."""
-        self.placed = 0
+        self.placed: int = 0
         """Keys that are placed in the queue."""
         self._waiting: dict[Key, Question] = {}
         self._queues: dict[tuple[int, bool], OrderedDict[Key, Question]] = {}

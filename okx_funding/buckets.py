@@ -149,15 +149,18 @@ class TokenBucket:
         self.heir: TokenBucket | None = None
         self.queue: weakref.ref[object] | None = None
         self.loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
-        self.touched = (0.0, 0.0)
+        self.touched: tuple[float, float] = (0.0, 0.0)
         """When it last changed, by the loop's clock and by the machine's."""
         self.trouble: str | None = None
         """Why there are no slots: never so here, only where buckets are shared."""
 
-        self.sent = self.refusals = self.keys_sent = self.callers_served = 0
-        self.frozen_until = -math.inf
+        self.sent: int = 0
+        self.refusals: int = 0
+        self.keys_sent: int = 0
+        self.callers_served: int = 0
+        self.frozen_until: float = -math.inf
         self._freezer = Freezer()
-        self.round_trips = RoundTrips(max(4, 2 * claim.limit.count))
+        self.round_trips: RoundTrips = RoundTrips(max(4, 2 * claim.limit.count))
         self._idle: list[tuple[float, int, Slot]] = []
         self._out: set[Slot] = set()
         self._serial = 0
@@ -169,7 +172,9 @@ class TokenBucket:
         self._rule(claim)
 
     def _rule(self, claim: Claim) -> None:
-        self.limit, self.pacing, self.withdraw = claim.limit, claim.pacing, claim.withdraw
+        self.limit: RateLimit = claim.limit
+        self.pacing = claim.pacing
+        self.withdraw: float = claim.withdraw
         self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
         self._pace()
 

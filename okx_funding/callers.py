@@ -89,8 +89,8 @@ class Turns:
     __slots__ = ("later", "placed", "priority")
 
     def __init__(self, priority: int) -> None:
-        self.priority = priority
-        self.placed = 0
+        self.priority: int = priority
+        self.placed: int = 0
         """How many of its keys are placed in this turn."""
         self.later: deque[Question] = deque()
         """What it will place in later turns."""
@@ -113,18 +113,18 @@ class Question:
     )
 
     def __init__(self, key: Key, now: float) -> None:
-        self.key = key
+        self.key: Key = key
         self.askers: dict[Ticket, Past] = {}
         """Who wants it, and what its past was when each of them came."""
-        self.past = NOTHING
-        self.priority = 0
-        self.since = now
+        self.past: Past = NOTHING
+        self.priority: int = 0
+        self.since: float = now
         """When somebody wanted it first."""
         self.rank: tuple[float, int] = (math.inf, 0)
         """Its place among all placed questions; the smaller, the earlier."""
-        self.alone = False
+        self.alone: bool = False
         """Whether it must not share a request."""
-        self.held = False
+        self.held: bool = False
         """Whether it waits for what a trial finds out about its key, in no queue."""
         self.queue: OrderedDict[Key, Question] | None = None
         """The queue it is placed in, or None."""
@@ -164,20 +164,20 @@ class Batch:
     def __init__(
         self, questions: Iterable[Question], trial: Trial | None = None, everything: bool = False
     ) -> None:
-        self.number = 0
+        self.number: int = 0
         self._questions: dict[Key, Question] = {}
         for question in questions:
             self._questions[question.key] = question
-        self.trial = trial
+        self.trial: Trial | None = trial
         """Whose part it is, where OKX refused a larger batch for a parameter."""
-        self.everything = everything
+        self.everything: bool = everything
         """Whether it asks for all there is, without naming keys."""
-        self.sent_at = math.inf
-        self.departures = 0
+        self.sent_at: float = math.inf
+        self.departures: int = 0
         """How many callers had left the lane when it was chosen."""
-        self.aloft = False
+        self.aloft: bool = False
         """Whether it is on the wire, so that it can be joined."""
-        self.resting = False
+        self.resting: bool = False
         """Whether it failed and waits for the time of its next attempt."""
 
     @property
@@ -252,11 +252,11 @@ class Solo(Batch):
         self, keys: Sequence[Key], home: Home, tally: Tally, priority: int, since: float
     ) -> None:
         super().__init__(())
-        self.asks = keys
-        self.home = home
-        self.tally = tally
-        self.priority = priority
-        self.since = since
+        self.asks: Sequence[Key] = keys
+        self.home: Home = home
+        self.tally: Tally = tally
+        self.priority: int = priority
+        self.since: float = since
         """When its caller came."""
         self.rows: list[Any] | None = None
         """The answer, if nobody looked until it came."""
@@ -309,8 +309,8 @@ class Trial:
     __slots__ = ("error", "inquest", "questions", "rank")
 
     def __init__(self, batch: Batch, error: InvalidParameterError) -> None:
-        self.inquest = Inquest(batch.keys, error.msg)
-        self.error = error
+        self.inquest: Inquest = Inquest(batch.keys, error.msg)
+        self.error: InvalidParameterError = error
         """How OKX refused all of them."""
-        self.questions = batch.questions
-        self.rank = min(question.rank for question in batch.questions.values())
+        self.questions: dict[Key, Question] = batch.questions
+        self.rank: tuple[float, int] = min(question.rank for question in batch.questions.values())

@@ -92,7 +92,7 @@ class Codec:
 
     def __init__(self, row: type[Row]) -> None:
         self.row = row
-        self.names = 0
+        self.names: int = 0
         """How many names a row has, those of nested rows included, if it has all of them."""
         self.converters: list[tuple[int, str, Callable[[_Column], _Column]]] = []
         twin_fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []

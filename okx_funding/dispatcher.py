@@ -60,7 +60,7 @@ from .tally import Tally, Total
 from .telling import Teller
 from .wire import Response, build_target, parse_response
 
-logger = logging.getLogger("okx_funding.dispatcher")
+logger: logging.Logger = logging.getLogger("okx_funding.dispatcher")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +97,18 @@ class Dispatcher:
         self.endpoint = endpoint
         self.line = line
         line.members.add(self)
-        self.loop = line.loop
+        self.loop: asyncio.AbstractEventLoop = line.loop
         self.host = host
         self.policy = policy
-        self.batcher = Batcher(endpoint.max_keys, policy.promote_above)
-        self.circuit = circuit or AuthCircuit()
+        self.batcher: Batcher = Batcher(endpoint.max_keys, policy.promote_above)
+        self.circuit: AuthCircuit = circuit or AuthCircuit()
         self.circuit.members.add(self)
         self.flights = flights
-        self.tally = Tally(total)
+        self.tally: Tally = Tally(total)
         self.teller = teller
-        self.last_trip = 0.0
+        self.last_trip: float = 0.0
         """Seconds that its last request took."""
-        self.closed = False
+        self.closed: bool = False
         self._send = send
         self._redact = redact
         self._learn_clock = learn_clock

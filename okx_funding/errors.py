@@ -211,7 +211,7 @@ class InvalidParameterError(APIError):
         self.currencies = currencies
         self.rows = rows
         if currencies:
-            self.args = (f"{self.args[0]} [currencies: {', '.join(currencies)}]",)
+            self.args: tuple[Any, ...] = (f"{self.args[0]} [currencies: {', '.join(currencies)}]",)
 
 
 class ServiceUnavailableError(APIError):

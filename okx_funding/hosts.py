@@ -17,12 +17,12 @@ class Host:
 
     def __init__(self, origin: str) -> None:
         self.origin = origin
-        self.budget = RetryBudget()
-        self.closed_until = -math.inf
+        self.budget: RetryBudget = RetryBudget()
+        self.closed_until: float = -math.inf
         """Until then no endpoint of the host is asked: its gateway said so."""
-        self.clock_offset = 0.0
+        self.clock_offset: float = 0.0
         """OKX's clock less this machine's, in seconds, once it was learned."""
-        self.clock_version = 0
+        self.clock_version: int = 0
         """How many times it was learned."""
         self._learned_at = -math.inf
         self._wall = 0.0

@@ -7,9 +7,11 @@ import math
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
+from .batching import Batcher
 from .callers import Key, Solo, Ticket
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher
+from .endpoints import Endpoint
 from .errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -32,11 +34,11 @@ class Lane:
 
     def __init__(self, dispatcher: Dispatcher, deadlines: Deadlines) -> None:
         self.dispatcher = dispatcher
-        self.endpoint = dispatcher.endpoint
-        self.batcher = dispatcher.batcher
-        self.tally = dispatcher.tally
+        self.endpoint: Endpoint = dispatcher.endpoint
+        self.batcher: Batcher = dispatcher.batcher
+        self.tally: Tally = dispatcher.tally
         """Of its requests."""
-        self.loop = dispatcher.loop
+        self.loop: asyncio.AbstractEventLoop = dispatcher.loop
         self._deadlines = deadlines
 
     def __repr__(self) -> str:

@@ -55,7 +55,7 @@ class Line:
         self.senders: dict[Sender, None] = {}
         """Who has something to send, or had a moment ago."""
         self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
-        self.soon = False
+        self.soon: bool = False
         """Whether somebody will look for slots, in this turn of the loop or the next."""
         self.solo: tuple[Sender, Solo] | None = None
         """Who came alone in this turn of the loop, and looks for a slot in the next one."""

@@ -88,8 +88,8 @@ class RetryBudget:
     MEMORY = 1000
 
     def __init__(self) -> None:
-        self.firsts = 0.0
-        self.retries = 0.0
+        self.firsts: float = 0.0
+        self.retries: float = 0.0
 
     def first(self) -> None:
         """A request was sent for the first time."""

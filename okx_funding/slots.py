@@ -31,11 +31,11 @@ class RoundTrips:
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
-        self.count = 0
-        self.mean = 0.0
+        self.count: int = 0
+        self.mean: float = 0.0
         """Seconds that a round trip takes of late."""
-        self.shortest = 0.0
-        self.credit = 0.0
+        self.shortest: float = 0.0
+        self.credit: float = 0.0
         """Seconds before its answer by which a request had surely arrived, and the next
         surely takes to get there."""
         self._now: list[float] = []
@@ -90,7 +90,7 @@ class Freezer:
     """How long refusals for the limit keep a bucket still, and a slot out of it."""
 
     def __init__(self) -> None:
-        self.bench = 0.0
+        self.bench: float = 0.0
         """Seconds for which a refused slot stays out; doubled while refusals go on."""
         self._bench_ends = -math.inf
         self._frozen_at = -math.inf
@@ -159,16 +159,17 @@ class Slot:
 
     def __init__(self, window: float, seen_by: float = -math.inf) -> None:
         self._cell: AsyncLimiter | None = None
-        self.window = window
+        self.window: float = window
         """Seconds for which its last request counts."""
-        self.sent_at = -math.inf
-        self.seen_by = seen_by
+        self.sent_at: float = -math.inf
+        self.seen_by: float = seen_by
         """The latest moment at which the exchange can have seen its last request."""
-        self.credit = 0.0
+        self.credit: float = 0.0
         """Seconds before ``seen_by`` at which it surely had, as round trips of late say."""
-        self.benched_until = -math.inf
-        self.free_at = -math.inf
-        self.keys = self.callers = 0
+        self.benched_until: float = -math.inf
+        self.free_at: float = -math.inf
+        self.keys: int = 0
+        self.callers: int = 0
         """What its request carries."""
         self._set_free()
 

@@ -27,13 +27,18 @@ class Tally:
     )
 
     def __init__(self, total: Total | None = None) -> None:
-        self.calls = self.answered = self.failed = self.cancelled = 0
-        self.requests = self.refused = self.retries = 0
-        self.shut = False
+        self.calls: int = 0
+        self.answered: int = 0
+        self.failed: int = 0
+        self.cancelled: int = 0
+        self.requests: int = 0
+        self.refused: int = 0
+        self.retries: int = 0
+        self.shut: bool = False
         """Whether its client takes no more calls."""
-        self.over = False
+        self.over: bool = False
         """Whether its client is closed: nothing is asked once more for it."""
-        self.total = total
+        self.total: Total | None = total
         if total is not None:
             total.living.add(self)
 
@@ -57,7 +62,7 @@ class Total:
 
     def __init__(self) -> None:
         self.living: weakref.WeakSet[Tally] = weakref.WeakSet()
-        self.ended = Tally()
+        self.ended: Tally = Tally()
 
     def shut(self) -> None:
         """No more calls are taken."""

@@ -20,7 +20,7 @@ from .events import (
     SlotWon,
 )
 
-logger = logging.getLogger("okx_funding.telling")
+logger: logging.Logger = logging.getLogger("okx_funding.telling")
 _numbers = itertools.count(1)
 
 

@@ -34,9 +34,12 @@ class SharedBucket:
         self.name = name
         self.claims: weakref.WeakKeyDictionary[object, Claim] = weakref.WeakKeyDictionary()
         self.queue: weakref.ref[Any] | None = None
-        self.sent = self.refusals = self.keys_sent = self.callers_served = 0
-        self.in_flight = 0
-        self.round_trips = RoundTrips(max(4, 2 * claim.limit.count))
+        self.sent: int = 0
+        self.refusals: int = 0
+        self.keys_sent: int = 0
+        self.callers_served: int = 0
+        self.in_flight: int = 0
+        self.round_trips: RoundTrips = RoundTrips(max(4, 2 * claim.limit.count))
         self._post = post
         self._freezer = Freezer()
         self._frozen_until = -math.inf
@@ -64,7 +67,9 @@ class SharedBucket:
         self._share: TokenBucket | None = None
 
     def _rule(self, claim: Claim) -> None:
-        self.limit, self.pacing, self.withdraw = claim.limit, claim.pacing, claim.withdraw
+        self.limit: RateLimit = claim.limit
+        self.pacing = claim.pacing
+        self.withdraw: float = claim.withdraw
         self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
         self._count, self._window = claim.limit.count, claim.limit.period + GUARD
 

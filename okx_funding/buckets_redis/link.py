@@ -27,7 +27,7 @@ from .diagnosis import diagnosis
 from .scripts import GIVE, INBOX, TAKE, Taken, hint_of
 from .words import Return
 
-logger = logging.getLogger("okx_funding.buckets")
+logger: logging.Logger = logging.getLogger("okx_funding.buckets")
 
 ANSWER_WITHIN = 1.0
 """Seconds within which Redis has to answer, unless the URL names a ``socket_timeout``."""
@@ -51,7 +51,7 @@ class Connector:
                 "buckets must be the URL of a Redis: redis://host:6379/0, rediss://... or unix://..."
             )
         parts = urlsplit(url)
-        self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        self.where: str = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         if parts.scheme == "unix":
             self.where += parts.path
         self._make: Callable[..., Any] = settings.pop("connection_class", Connection)
@@ -128,7 +128,7 @@ class Link:
         self.process = process
         self.trouble: str | None = None
         """Why nothing can be asked, if that is so."""
-        self.hopeless = False
+        self.hopeless: bool = False
         """Whether waiting is of no use then."""
         self._connector = connector
         self._store = store

@@ -30,8 +30,10 @@ class Script:
 
     def __init__(self, name: str) -> None:
         here = files(__package__)
-        self.text = f"{here.joinpath('common.lua').read_text()}\n{here.joinpath(name).read_text()}"
-        self.sha = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self.text: str = (
+            f"{here.joinpath('common.lua').read_text()}\n{here.joinpath(name).read_text()}"
+        )
+        self.sha: str = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
 
     def load(self) -> tuple[str, str]:
         """The command that makes it known."""

@@ -45,9 +45,9 @@ class RedisBuckets:
         processes: int | None = None,
     ) -> None:
         connector = Connector(url)
-        self.where = connector.where
-        self.process = _name_of_this_process()
-        self.longest_request = 0.0
+        self.where: str = connector.where
+        self.process: str = _name_of_this_process()
+        self.longest_request: float = 0.0
         self._notice = BEAT + connector.answer_within + _LATE
         self._answer_within = connector.answer_within
         self._buckets: dict[BucketKey, SharedBucket] = {}

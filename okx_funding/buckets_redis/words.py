@@ -67,10 +67,12 @@ class SharedSlot:
     __slots__ = ("asked_at", "callers", "keys", "name", "sent_at", "serial")
 
     def __init__(self, name: str, serial: int, asked_at: float) -> None:
-        self.name = name
-        self.serial = serial
-        self.asked_at = self.sent_at = asked_at
-        self.keys = self.callers = 0
+        self.name: str = name
+        self.serial: int = serial
+        self.asked_at: float = asked_at
+        self.sent_at: float = asked_at
+        self.keys: int = 0
+        self.callers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import logging
 
 from okx_funding.events import Event, Observer
 
-logger = logging.getLogger("okx_funding.observers")
+logger: logging.Logger = logging.getLogger("okx_funding.observers")
 
 
 def together(*observers: Observer) -> Observer:

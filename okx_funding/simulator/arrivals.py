@@ -41,7 +41,9 @@ class Log:
 
     def clear(self) -> None:
         self.arrivals.clear()
-        self.requests = self.refused = self.faults = 0
+        self.requests: int = 0
+        self.refused: int = 0
+        self.faults: int = 0
 
     def add(self, arrival: Arrival) -> None:
         self.arrivals.append(arrival)

@@ -73,8 +73,8 @@ class SimulatedExchange:
     ) -> None:
         self.latency = latency
         self.jitter = jitter
-        self.clock_skew = 0.0
-        self.rules = Rules(unknown=unknown, bad_code=bad_code, bad_named=bad_named)
+        self.clock_skew: float = 0.0
+        self.rules: Rules = Rules(unknown=unknown, bad_code=bad_code, bad_named=bad_named)
         self._clock = clock
         self._host = host
         self._port = port

@@ -15,7 +15,12 @@ from okx_funding.endpoints import ENDPOINTS
 
 from .finding import Finding
 
-NEEDED = {"aiohttp": (3, 14, 3), "aiolimiter": (1, 2, 1), "msgspec": (0, 20), "rich": (13,)}
+NEEDED: dict[str, tuple[int, ...]] = {
+    "aiohttp": (3, 14, 3),
+    "aiolimiter": (1, 2, 1),
+    "msgspec": (0, 20),
+    "rich": (13,),
+}
 """The least versions, as in pyproject.toml."""
 _WELCOME = ("redis", "prometheus-client", "opentelemetry-api", "uvloop")
 ACCOUNTS = {

@@ -234,3 +234,13 @@ def test_pyright_agrees_with_the_public_api(outside, empty):
     command = [sys.executable, "-m", "pyright", "--pythonpath", empty / "python"]
     out = run(*command, cwd=outside, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")  # asks no network
     assert "0 errors, 0 warnings" in out
+
+
+@pytest.mark.timeout(120)
+def test_pyright_need_not_guess_any_type(empty, tmp_path):
+    if importlib.util.find_spec("pyright") is None:
+        pytest.skip("pip install 'pyright[nodejs]'")
+    path = os.pathsep.join([str(empty), os.environ["PATH"]])  # --verifytypes looks for python there
+    command = [sys.executable, "-m", "pyright", "--verifytypes", "okx_funding", "--ignoreexternal"]
+    out = run(*command, cwd=tmp_path, PATH=path, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")
+    assert "Type completeness score: 100%" in out

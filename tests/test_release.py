@@ -223,7 +223,7 @@ def test_mypy_agrees_with_the_public_api(outside, empty):
 @pytest.mark.timeout(120)
 def test_pyright_agrees_with_the_public_api(outside, empty):
     if importlib.util.find_spec("pyright") is None:
-        pytest.skip("pip install 'pyright[nodejs]'")
+        pytest.skip("pip install 'okx-funding[types]'")
     settings = {
         "include": ["program.py"],
         "typeCheckingMode": "strict",

@@ -16,7 +16,8 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.errors import BucketsUnreachableError
+from okx_funding.circuit import THRESHOLD
+from okx_funding.errors import AuthenticationError, BucketsUnreachableError
 from tests.support import ASSETS, Scripted, failure_of, someone
 from tests.support import hangs as never_answers
 from tests.wireless import Wireless, hangs, names, nothing_left, numbers, unavailable
@@ -127,6 +128,20 @@ async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
         await nothing_left(session)
 
 
+async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_callers_turn():
+    async with Wireless() as session:
+        client = session.client()
+        (task,) = start(client, "K")
+        await asyncio.sleep(0)
+        circuit = client._lanes[ASSETS].dispatcher.circuit
+        for _ in range(THRESHOLD):
+            circuit.saw(AuthenticationError("50111", "Invalid key", 401, ASSETS), now())
+        error = await failure_of(task, AuthenticationError)
+        assert not error.sent
+        assert session.okx.sent == []
+        await nothing_left(session)
+
+
 # -- leaving ------------------------------------------------------------------------------------
 
 
@@ -164,6 +179,19 @@ async def test_a_deadline_ends_the_request_and_not_the_task():
         assert (task.cancelled(), task.cancelling()) == (False, 0)
         assert session.okx.sent[0].outcome == "CancelledError"
         assert session.okx.sent[0].ended == pytest.approx(0.5, abs=0.026)
+        await nothing_left(session)
+
+
+async def test_a_deadline_in_the_callers_turn_sends_nothing():
+    async with Wireless() as session:
+        client = session.client()
+        (task,) = start(client, "K", timeout=9)
+        await asyncio.sleep(0)
+        lane = client._lanes[ASSETS]
+        assert lane.line.solo is not None
+        lane.expire(lane.line.solo[1].ticket)
+        assert not (await failure_of(task, DeadlineExceededError)).sent
+        assert session.okx.sent == []
         await nothing_left(session)
 
 

@@ -232,21 +232,29 @@ class Dispatcher:
         if not self._departs(batch, slot):
             return
         version = self.host.clock_version
+        outcome: OKXError | None = None
+        rows: list[Any] = []
+        fresh = False
         try:
             try:
-                target = build_target(self.endpoint, batch.keys)
-                answer: Response | OKXError = await self._send(self.endpoint, target)
+                response = await self._send(self.endpoint, build_target(self.endpoint, batch.keys))
+                fresh = response.fresh
+                rows = parse_response(self.endpoint, response, self._redact)
             except OKXError as error:
-                answer = error
+                outcome = error
             except asyncio.CancelledError:
                 self.line.bucket.lost(slot, self.loop.time())
                 self._tell_answer(batch, slot, ClientClosedError())
                 raise
             except Exception as error:
-                answer = self._unexpected(error)
-            skewed = self._arrived(batch, slot, answer)
-            if skewed is not None:
-                await self._set_clock(batch, skewed, version)
+                outcome = self._unexpected(error)
+            self._arrived(batch, slot, outcome, fresh)
+            if outcome is None:
+                self._answered(batch, rows)
+            elif isinstance(outcome, ClockSkewError):
+                await self._set_clock(batch, outcome, version)
+            else:
+                self._failed(batch, outcome)
             return
         except asyncio.CancelledError as cancelled:
             self._cancelled(batch)
@@ -274,52 +282,39 @@ class Dispatcher:
             self.teller.departure(batch, self.line.key.user)
         return True
 
-    def _arrived(
-        self, batch: Batch, slot: Any, answer: Response | OKXError
-    ) -> ClockSkewError | None:
-        """The flight is over; all that isn't done about it here is setting a clock that is off."""
-        outcome, rows = None, []
-        if isinstance(answer, OKXError):
-            outcome = answer
-        else:
-            try:
-                rows = parse_response(self.endpoint, answer, self._redact)
-            except ResponseError as error:
-                outcome = error
+    def _arrived(self, batch: Batch, slot: Any, outcome: OKXError | None, fresh: bool) -> None:
+        """The slot goes back; whoever keeps account of slots, hosts and keys is told."""
         now, bucket = self.loop.time(), self.line.bucket
         frozen = 0.0
-        if isinstance(outcome, RateLimitError):
+        if outcome is None:
+            bucket.answered(slot, now, warm=not fresh)
+        elif isinstance(outcome, RateLimitError):
             frozen = bucket.refused(slot, now, outcome.retry_after)
-        elif not isinstance(answer, OKXError):
-            bucket.answered(slot, now, warm=outcome is None and not answer.fresh)
-        elif isinstance(answer, ResponseError):
+        elif isinstance(outcome, ResponseError):
             bucket.answered(slot, now, warm=False)
         else:
-            (bucket.lost if answer.sent else bucket.unsent)(slot, now)
+            (bucket.lost if outcome.sent else bucket.unsent)(slot, now)
         self.last_trip = now - slot.sent_at
         if self.line.senders:
             self.line.wake()
+        if outcome is not None:
+            self._hush(outcome)
         if self.teller is not None:
             self._tell_answer(batch, slot, outcome, frozen)
         if not isinstance(outcome, ConnectError):
             self.host.reached()
         self._judge_key(outcome, now)
-        if outcome is None:
-            self.host.budget.succeeded(again=batch.failures > 0)
-            rows_of = self._rows_by_key(rows)
-            if isinstance(batch, Solo) and batch.unseen:
-                self.batcher.settle_solo(batch, rows_of)
-            else:
-                self._hand_out(self.batcher.settle(batch, rows_of))
-            if batch.trial is not None:
-                self.batcher.part_passed(batch, now)
-                self.wake()
-            return None
-        self._hush(outcome)
-        if isinstance(outcome, ClockSkewError):
-            return outcome
-        self._failed(batch, outcome)
-        return None
+
+    def _answered(self, batch: Batch, rows: list[Any]) -> None:
+        self.host.budget.succeeded(again=batch.failures > 0)
+        rows_of = self._rows_by_key(rows)
+        if isinstance(batch, Solo) and batch.unseen:
+            self.batcher.settle_solo(batch, rows_of)
+        else:
+            self._hand_out(self.batcher.settle(batch, rows_of))
+        if batch.trial is not None:
+            self.batcher.part_passed(batch, self.loop.time())
+            self.wake()
 
     def _unexpected(self, mistake: Exception) -> ProtocolError:
         """One of ours: it is told of without what it may hold."""

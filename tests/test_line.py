@@ -194,6 +194,21 @@ async def test_an_unexpected_exception_of_ours_counts_as_a_lost_request(caplog):
         assert road.trips[1].sent == pytest.approx(1.252, abs=1e-4)
 
 
+async def test_an_answer_on_which_our_own_code_trips_costs_no_slot(monkeypatch, caplog):
+    async with Road(RateLimit(1)) as road, road.client(max_retries=0) as client:
+
+        def trips(*_):
+            raise ZeroDivisionError("secret")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("okx_funding.dispatcher.parse_response", trips)
+            error = await failure_of(ask(client, 1), ProtocolError)
+        assert "secret" not in str(error)
+        assert bucket_of(client).in_flight == 0
+        await ask(client, 1, "D")
+        assert road.trips[1].sent == pytest.approx(0.044 + 0.25 + 1.002, abs=1e-4)
+
+
 async def test_a_flight_that_is_cancelled_before_it_began_gives_its_slot_back():
     async with Road(RateLimit(1)) as road, road.client() as client:
         call = asyncio.gather(ask(client, 1), ask(client, 1))

@@ -1,0 +1,58 @@
+"""What is worth another request, and how soon: the rules at their very bounds."""
+
+from __future__ import annotations
+
+import pytest
+
+from okx_funding import (
+    APIError,
+    AuthenticationError,
+    HTTPStatusError,
+    InvalidParameterError,
+    ProtocolError,
+)
+from okx_funding.retry import delay, may_have_worked, may_pass
+
+
+def page(status):
+    """What a gateway says without OKX's envelope."""
+    return HTTPStatusError("page", http_status=status, endpoint="GET /")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(428, None), (429, "throttle"), (430, None), (499, None), (500, "fault"), (599, "fault")],
+)
+def test_of_a_gateways_pages_429_and_whatever_begins_with_5_may_pass(status, kind):
+    assert may_pass(page(status), 0) == kind
+
+
+@pytest.mark.parametrize(("status", "kind"), [(499, None), (500, "fault"), (501, "fault")])
+def test_a_code_that_nobody_knows_may_pass_where_its_status_says_so(status, kind):
+    assert may_pass(APIError("99999", "", status, "GET /"), 0) == kind
+
+
+@pytest.mark.parametrize("kind", [AuthenticationError, InvalidParameterError])
+def test_what_is_known_not_to_pass_does_not_whatever_its_status(kind):
+    assert may_pass(kind("50111", "", 500, "GET /"), 0) is None
+
+
+@pytest.mark.parametrize("status", [299, 408, 429, 500])
+def test_what_a_gateway_may_have_let_through_may_have_worked(status):
+    assert may_have_worked(page(status))
+
+
+@pytest.mark.parametrize("status", [300, 407, 409, 428, 430, 499])
+def test_what_a_gateway_turned_away_has_not_worked(status):
+    assert not may_have_worked(page(status))
+
+
+@pytest.mark.parametrize(("status", "may"), [(499, False), (500, True)])
+def test_what_okx_failed_at_may_have_worked(status, may):
+    assert may_have_worked(APIError("99999", "", status, "GET /")) is may
+
+
+def test_a_stale_connection_lets_the_second_attempt_start_at_once_and_no_other():
+    error = ProtocolError("reset")
+    error.stale = True
+    assert [delay(error, "fault", failures, 1.0) for failures in range(3)] == [0.0, 0.2, 0.4]

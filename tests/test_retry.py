@@ -11,7 +11,7 @@ from okx_funding import (
     InvalidParameterError,
     ProtocolError,
 )
-from okx_funding.retry import delay, may_have_worked, may_pass
+from okx_funding.retry import RetryBudget, delay, may_have_worked, may_pass
 
 
 def page(status):
@@ -56,3 +56,41 @@ def test_a_stale_connection_lets_the_second_attempt_start_at_once_and_no_other()
     error = ProtocolError("reset")
     error.stale = True
     assert [delay(error, "fault", failures, 1.0) for failures in range(3)] == [0.0, 0.2, 0.4]
+
+
+# -- the budget -------------------------------------------------------------------------------
+
+
+def retries_after(firsts):
+    """How many retries in a row so many first attempts allow, and the budget that is left."""
+    budget, retries = RetryBudget(), 0
+    for _ in range(firsts):
+        budget.first()
+    while budget.spend():
+        retries += 1
+    return retries, budget
+
+
+@pytest.mark.parametrize(("firsts", "retries"), [(0, 5), (59, 5), (60, 6), (990, 99)])
+def test_a_tenth_is_counted_from_the_first_attempt_on(firsts, retries):
+    assert retries_after(firsts)[0] == retries
+
+
+def test_four_first_attempts_that_succeed_earn_a_retry():
+    _, budget = retries_after(0)
+    earned = []
+    for _ in range(8):
+        budget.succeeded(again=False)
+        earned.append(budget.spend())
+    assert earned == [False, False, False, True] * 2
+
+
+def test_a_long_good_time_does_not_pay_for_a_storm():
+    retries, budget = retries_after(100_000)
+    assert retries <= budget.SHARE * budget.MEMORY
+
+
+def test_retries_of_long_ago_are_forgotten_like_first_attempts():
+    _, budget = retries_after(1000)
+    budget.first()
+    assert (budget.firsts, budget.retries) == (500.5, 50)

@@ -79,7 +79,7 @@ def investigate(keys, culprits, says=nobody):
     return requests, found, inquest.left
 
 
-@pytest.mark.parametrize(("culprits", "most"), [(1, 10), (2, 14)])
+@pytest.mark.parametrize(("culprits", "most"), [(1, 9), (2, 14)])
 def test_few_culprits_cost_few_requests_wherever_they_are(culprits, most):
     for places in itertools.combinations(TWENTY, culprits):
         requests, found, left = investigate(TWENTY, set(places))
@@ -87,14 +87,14 @@ def test_few_culprits_cost_few_requests_wherever_they_are(culprits, most):
         assert requests <= most
 
 
-@pytest.mark.parametrize("culprits", [3, 4])
-def test_four_culprits_cost_24_requests_at_most(culprits):
+@pytest.mark.parametrize(("culprits", "most"), [(3, 18), (4, 22)])
+def test_four_culprits_cost_22_requests_at_most(culprits, most):
     chance = random.Random(4)
     for _ in range(1500):
         places = set(chance.sample(TWENTY, culprits))
         requests, found, left = investigate(TWENTY, places)
         assert (found, left) == (places, [])
-        assert requests <= 24
+        assert requests <= most
 
 
 @pytest.mark.parametrize(
@@ -154,6 +154,12 @@ def test_whoever_is_not_wanted_any_more_is_not_asked():
     assert sorted(asked) == sorted(TWENTY[15:])
 
 
+def test_when_the_culprit_may_have_left_the_others_are_asked_by_halves():
+    inquest = Inquest(TWENTY)
+    inquest.forget(TWENTY[:2])
+    assert len(inquest.part()) == 9
+
+
 @pytest.mark.parametrize(
     ("message", "named"),
     [
@@ -177,7 +183,7 @@ def test_a_name_counts_as_a_word_of_its_own(message, named):
 
 @pytest.mark.parametrize(
     ("culprits", "named", "most"),
-    [(1, False, 10), (2, False, 14), (4, False, 24), (1, True, 2), (2, True, 4), (4, True, 11)],
+    [(1, False, 9), (2, False, 14), (4, False, 22), (1, True, 2), (2, True, 4), (4, True, 11)],
 )
 async def test_the_exchange_sees_no_more_requests_than_promised(culprits, named, most):
     async with at_exchange(bad_named=named, latency=0.02) as (exchange, client):

@@ -86,6 +86,16 @@ async def test_R1_a_wall_clock_that_jumps_again_and_again_costs_a_question_each_
         assert client.statistics().failed == 0
 
 
+async def test_R1_a_clock_that_goes_wrong_slowly_is_set_again_after_a_minute(wall):
+    async with at_exchange(clock=wall.right) as (exchange, client):
+        exchange.clock_skew = 60
+        await works(client)
+        exchange.clock_skew = -60
+        await asyncio.sleep(61)
+        await works(client)
+        assert len(exchange.requests("get_time")) == 2
+
+
 async def test_R2_what_waits_for_longer_than_a_signature_lives_is_signed_when_it_leaves(wall):
     valuation = http(envelope({"totalBal": "1", "ts": "1", "details": {}}))
     limits = {VALUATION: RateLimit(1, 40.0)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 from typing import Any
 
@@ -358,6 +359,17 @@ async def test_counts_outlive_the_client_that_made_them():
                 await asyncio.gather(*calls_of(client, batches(2, f"{turn}.")))
                 (bucket,) = client.statistics().buckets
                 assert (bucket.requests_sent, bucket.batch_fill) == (2 * turn, 1.0)
+
+
+async def test_a_session_goes_on_counting_the_calls_of_clients_that_are_gone():
+    async with Road() as road:
+        for _ in range(2):
+            async with road.client() as client:
+                await client.get_non_tradable_assets("CELT")
+            del client
+            gc.collect()
+        told = road.statistics()
+        assert (told.calls, told.answered, told.requests) == (2, 2, 2)
 
 
 # -- observers --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import gc
 import pickle
 import time
 import traceback
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from okx_funding import (
 )
 from okx_funding.batching import Batcher
 from okx_funding.callers import Ticket
+from okx_funding.events import RetryScheduled
 from okx_funding.wire import Response
 from tests.support import ASSETS, VALUATION, failure_of
 from tests.wireless import (
@@ -292,6 +294,43 @@ async def test_a_batch_that_goes_back_takes_newcomers_into_its_free_places(dice)
         new = asyncio.ensure_future(client.get_non_tradable_assets(some(18, "NEW")))
         await asyncio.gather(first, new)
         assert session.okx.asked[1] == (*some(5, "OLD"), *some(15, "NEW"))
+
+
+async def test_a_batch_with_newcomers_waits_as_long_as_its_oldest_failure_says(dice):
+    told: list[Any] = []
+    async with Wireless() as session:
+        client = session.client(observer=told.append, **one_at_a_time())
+        session.okx.next = [unavailable, unavailable]
+        old = asyncio.ensure_future(client.get_non_tradable_assets("OLD"))
+        await asyncio.sleep(0.1)
+        await asyncio.gather(old, client.get_non_tradable_assets("NEW"))
+        assert session.okx.asked[1] == ("OLD", "NEW")
+        assert [each.delay for each in told if isinstance(each, RetryScheduled)] == [0.05, 0.1]
+
+
+@pytest.mark.parametrize("trouble", [unavailable, busy], ids=["failed", "refused"])
+async def test_a_request_that_repeats_any_currency_is_a_retry(dice, trouble):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [trouble]
+        old = asyncio.ensure_future(client.get_non_tradable_assets("OLD"))
+        await asyncio.sleep(0.01)
+        await asyncio.gather(old, client.get_non_tradable_assets("NEW"))
+        assert session.okx.asked == [("OLD",), ("OLD", "NEW")]
+        assert session.statistics().retries == 1
+
+
+async def test_whoever_is_in_a_hurry_lifts_a_batch_that_goes_back(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [unavailable]
+        calm = asyncio.ensure_future(client.get_non_tradable_assets("K", priority=-5))
+        await asyncio.sleep(0.01)
+        others = asyncio.ensure_future(client.get_non_tradable_assets(some(20, "A")))
+        await asyncio.sleep(0)
+        hasty = client.get_non_tradable_assets("K", priority=1)
+        await asyncio.gather(calm, others, hasty)
+        assert session.okx.asked[1] == ("K", *some(19, "A"))
 
 
 async def test_a_batch_that_goes_back_leaves_out_whoever_left(dice):

@@ -179,6 +179,15 @@ def test_nothing_is_credited_before_enough_round_trips_are_known():
     assert trips(*[0.04] * 12, wanted=12).credit > 0
 
 
+@pytest.mark.parametrize(("seconds", "credit"), [(0.02, 0.015), (0.04, 0.03), (0.5, 0.033)])
+def test_three_quarters_are_credited_and_33_ms_at_most(seconds, credit):
+    assert trips(*[seconds] * 4).credit == pytest.approx(credit)
+
+
+def test_what_few_samples_lie_apart_is_taken_off_twice():
+    assert trips(0.040, 0.042, 0.041, 0.043).shortest == pytest.approx(0.034)
+
+
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=60))
 def test_the_credit_is_less_than_every_round_trip_of_late(seconds):
     assert 0 <= trips(*seconds).credit <= min(seconds)
@@ -195,6 +204,22 @@ def test_a_route_that_got_longer_is_credited_again_after_two_epochs():
     for _ in range(2 * RoundTrips.EPOCH):
         learned.add(0.04)
     assert learned.credit == trips(*[0.04] * 20).credit
+
+
+def test_the_mean_is_that_of_the_first_32_round_trips_and_then_follows_slowly():
+    learned = trips(0.1, 0.3)
+    assert learned.mean == pytest.approx(0.2)
+    learned = trips(*[0.1] * 100, 0.42)
+    assert learned.mean == pytest.approx(0.11)
+
+
+def test_until_a_connection_is_kept_a_new_ones_round_trip_is_the_mean():
+    learned = RoundTrips(4)
+    learned.add_cold(0.5)
+    assert learned.mean == 0.5
+    learned.add(0.1)
+    learned.add_cold(0.5)
+    assert learned.mean == pytest.approx(0.1)
 
 
 def test_a_slot_is_free_earlier_by_the_credit(hands):

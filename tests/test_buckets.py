@@ -199,6 +199,11 @@ def test_a_shorter_round_trip_lowers_the_credit_at_once():
     assert learned.credit <= 0.01
 
 
+def test_what_was_short_in_the_epoch_before_still_counts():
+    learned = trips(*[0.01] * RoundTrips.EPOCH, *[0.04] * 8)
+    assert learned.credit == trips(*[0.01] * 20).credit
+
+
 def test_a_route_that_got_longer_is_credited_again_after_two_epochs():
     learned = trips(*[0.01] * 20)
     for _ in range(2 * RoundTrips.EPOCH):

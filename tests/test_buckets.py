@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from okx_funding import RateLimit
 from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
 from okx_funding.simulator import make_judge
-from okx_funding.slots import GUARD, RoundTrips
+from okx_funding.slots import GUARD, WITHDRAW, Freezer, RoundTrips
 from tests.machines.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
@@ -338,6 +338,17 @@ def test_after_a_suspended_hour_no_more_than_the_limit_leaves(hands):
     assert len(bucket.take(3600.0, n=50)) == 6
 
 
+# -- refusals ---------------------------------------------------------------------------------
+
+
+def test_an_answer_to_what_was_sent_before_a_freeze_ends_no_trouble():
+    freezer, limit = Freezer(), RateLimit(6)
+    pauses = [freezer.refused(at, at, limit, WITHDRAW, None) for at in (0.0, 2.0)]
+    freezer.succeeded(1.9)
+    pauses.append(freezer.refused(5.0, 5.0, limit, WITHDRAW, None))
+    assert pauses == pytest.approx([1 + GUARD, 2 + GUARD, 4 + GUARD])
+
+
 # -- smooth pacing ----------------------------------------------------------------------------
 
 
@@ -594,6 +605,26 @@ def test_a_freeze_of_either_freezes_both(hands):
     assert heir.bucket.shared_with_others(0.9)
 
 
+def test_what_either_was_refused_goes_on_for_both(hands):
+    heir, other = two(hands)
+    other.give("refused", 0.1, *other.take(0.0))
+    other.give("refused", 2.1, *other.take(2.0))
+    heir.bucket.absorb(other.bucket, 2.2)
+    (slot,) = heir.take(5.0)
+    heir.give("refused", 5.1, slot)
+    assert heir.bucket.frozen_until == pytest.approx(5.1 + 4 + GUARD), "the third in a row"
+    assert slot.benched_until == pytest.approx(5.1 + 4 * WITHDRAW)
+
+
+def test_what_one_sent_before_the_other_was_refused_is_the_same_trouble(hands):
+    heir, other = two(hands)
+    slots = heir.take(0.0)
+    other.give("refused", 0.1, *other.take(0.0))
+    heir.bucket.absorb(other.bucket, 0.2)
+    heir.give("refused", 0.3, *slots)
+    assert heir.bucket.frozen_until == pytest.approx(0.3 + 1 + GUARD)
+
+
 def test_claims_of_either_rule_both(hands):
     heir, other = two(hands, RateLimit(6), RateLimit(2))
     one, two_ = Owner(), Owner()
@@ -681,6 +712,14 @@ def test_history_is_carried_over_twice(hands, monotonic):
     assert last.take(45.1)
     assert last.bucket.sent == 2
     assert last.bucket.refusals == 1
+
+
+def test_refusals_are_carried_over_to_another_loops_clock(hands, monotonic):
+    bucket = hands(RateLimit(6))
+    bucket.give("refused", 500.0, *bucket.take(500.0))
+    heir = bucket.bucket.carried_over(7.0)
+    assert heir.frozen_until == pytest.approx(7 + HELD)
+    assert [heir.shared_with_others(at) for at in (66.9, 67.1)] == [True, False]
 
 
 def test_a_silent_start_waits_one_window(hands):

@@ -256,6 +256,18 @@ def test_a_shorter_round_trip_takes_back_what_idle_slots_were_credited(hands):
     assert free_at + 0.02 < bucket.frees() <= now + 0.04 + HELD
 
 
+def test_a_shorter_round_trip_credits_nothing_to_what_was_lost(hands):
+    bucket = hands(RateLimit(2))
+    for now in range(0, 50, 5):
+        bucket.give("answered", now + 0.04, *bucket.take(now))
+    lost, answered = bucket.take(50, n=2)
+    bucket.give("lost", 50.03, lost)
+    free_at = lost.free_at
+    bucket.give("answered", 50.038, answered)
+    assert 0 < bucket.bucket.round_trips.credit < 0.03
+    assert lost.free_at == free_at
+
+
 # -- the limit at the exchange ----------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from okx_funding import RateLimit
 from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
 from okx_funding.simulator import make_judge
-from okx_funding.slots import GUARD, WITHDRAW, Freezer, RoundTrips
+from okx_funding.slots import GUARD, WITHDRAW, Freezer, RoundTrips, Slot
 from tests.machines.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
@@ -102,6 +102,13 @@ def test_a_slot_without_an_answer_waits_for_the_longest_way_of_late(hands):
     bucket.give("answered", 0.9, *bucket.take(0.0))
     bucket.give("lost", 10.1, *bucket.take(10.0))
     assert bucket.frees() == pytest.approx(10.1 + 0.9 + HELD, abs=2e-6)
+
+
+def test_a_slot_without_an_answer_waits_no_more_than_five_seconds_for_one(hands):
+    bucket = hands(RateLimit(1))
+    bucket.give("answered", 20.0, *bucket.take(0.0))
+    bucket.give("lost", 30.1, *bucket.take(30.0))
+    assert bucket.frees() == pytest.approx(30.1 + 5 + HELD, abs=2e-6)
 
 
 def test_a_slot_of_an_unsent_request_is_free_at_once(hands):
@@ -191,6 +198,15 @@ def test_what_few_samples_lie_apart_is_taken_off_twice():
 @given(st.lists(st.floats(0, 2), min_size=1, max_size=60))
 def test_the_credit_is_less_than_every_round_trip_of_late(seconds):
     assert 0 <= trips(*seconds).credit <= min(seconds)
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, 4), (2, 4), (6, 12)])
+def test_every_slot_goes_twice_before_anything_is_credited(hands, count, wanted):
+    bucket, credited = hands(RateLimit(count)), []
+    for now in range(0, 5 * wanted, 5):
+        bucket.give("answered", now + 0.04, *bucket.take(now))
+        credited.append(bucket.bucket.round_trips.credit > 0)
+    assert credited == [False] * (wanted - 1) + [True]
 
 
 def test_a_shorter_round_trip_lowers_the_credit_at_once():
@@ -463,6 +479,13 @@ def test_a_longer_window_takes_what_it_cannot_know_as_used(hands):
     assert len(bucket.take(9.9, n=9)) == 0
     assert len(bucket.take(10.01, n=9)) == 4, "what was forgotten was seen at 0"
     assert len(bucket.take(12.01, n=9)) == 2
+
+
+def test_a_slot_that_stands_for_what_was_forgotten_is_credited_nothing():
+    slot = Slot(1.0, seen_by=10.0)
+    slot.credit = 0.03
+    slot.rebase(10.0, not_before=9.98)
+    assert slot.free_at == pytest.approx(9.98 + 10 + GUARD, abs=1e-9)
 
 
 def test_a_longer_window_that_knows_all_gives_the_rest_at_once(hands):
@@ -782,6 +805,13 @@ def test_utilisation_is_the_share_of_the_last_ten_windows(hands):
         bucket.give("answered", float(at), *bucket.take(float(at), n=2))
     assert bucket.bucket.utilisation(39.0) == pytest.approx(0.5)
     assert bucket.bucket.utilisation(100.0) == 0
+
+
+def test_no_more_is_remembered_than_ten_windows_hold(hands):
+    bucket = hands(RateLimit(2))
+    for at in range(0, 60, 2):
+        bucket.give("answered", float(at), *bucket.take(float(at)))
+    assert len(bucket.bucket._sends) == 20
 
 
 def test_utilisation_of_a_young_bucket_counts_from_its_first_request(hands):

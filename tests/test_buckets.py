@@ -453,6 +453,14 @@ def test_the_last_to_be_free_counts_when_slots_are_one_too_many(hands):
     assert bucket.frees() == pytest.approx(0.1 + STILL_ON_ITS_WAY + HELD, abs=2e-6)
 
 
+def test_nobody_is_woken_for_a_slot_that_is_one_too_many(hands):
+    bucket, owner = hands(RateLimit(3)), Owner()
+    for at, slot in zip((0.1, 0.2, 0.3), bucket.take(0.0, n=3), strict=True):
+        bucket.give("answered", at, slot)
+    bucket.bucket.claim(owner, Claim(RateLimit(2)), 0.4)
+    assert bucket.bucket.next_free(0.4) == pytest.approx(0.2 + HELD)
+
+
 def test_a_larger_limit_has_its_new_slots_at_once(hands):
     bucket, owner = hands(RateLimit(2)), Owner()
     bucket.give("answered", 0.0, *bucket.take(0.0, n=2))

@@ -272,6 +272,18 @@ def test_a_shorter_round_trip_takes_back_what_idle_slots_were_credited(hands):
     assert free_at + 0.02 < bucket.frees() <= now + 0.04 + HELD
 
 
+def test_whoever_is_free_first_after_that_is_taken_first(hands):
+    bucket = hands(RateLimit(3))
+    for now in range(0, 60, 5):
+        bucket.give("answered", now + 0.04, *bucket.take(now))
+    lost, late, quick = bucket.take(60, n=3)
+    bucket.give("lost", 60.0, lost)
+    bucket.give("answered", 60.27, late)  # by its credit it is free before the lost one
+    bucket.give("unsent", 60.27, quick)
+    bucket.give("answered", 60.28, *bucket.take(60.27))
+    assert bucket.take(60.255 + HELD) == [lost]
+
+
 def test_a_shorter_round_trip_credits_nothing_to_what_was_lost(hands):
     bucket = hands(RateLimit(2))
     for now in range(0, 50, 5):
@@ -375,6 +387,13 @@ def test_an_answer_to_what_was_sent_before_a_freeze_ends_no_trouble():
     freezer.succeeded(1.9)
     pauses.append(freezer.refused(5.0, 5.0, limit, WITHDRAW, None))
     assert pauses == pytest.approx([1 + GUARD, 2 + GUARD, 4 + GUARD])
+
+
+def test_a_slot_may_be_withdrawn_for_less_than_a_second(hands):
+    bucket = hands(RateLimit(2), withdraw=0.5)
+    (slot,) = bucket.take(0.0)
+    bucket.give("refused", 0.1, slot)
+    assert slot.benched_until == pytest.approx(0.6)
 
 
 # -- smooth pacing ----------------------------------------------------------------------------
@@ -648,6 +667,26 @@ def test_a_freeze_of_either_freezes_both(hands):
     assert heir.bucket.shared_with_others(0.9)
 
 
+def test_two_paces_become_one(hands):
+    heir, other = hands(SIX, pacing="smooth"), hands(SIX, pacing="smooth")
+    other.take(0.0)
+    heir.bucket.absorb(other.bucket, 0.1)
+    assert heir.take(SMOOTH / 6 - 0.001) == []
+    assert heir.take(SMOOTH / 6)
+
+
+def test_what_both_counted_is_counted_together(hands):
+    heir, other = two(hands, RateLimit(2), RateLimit(2))
+    for each, at in ((heir, 5.0), (other, 0.0)):
+        (slot,) = each.take(at)
+        each.bucket.load(slot, 3, 4)
+        each.give("refused", at, slot)
+    heir.bucket.absorb(other.bucket, 5.5)
+    told = heir.bucket
+    assert (told.sent, told.refusals, told.keys_sent, told.callers_served) == (2, 2, 6, 8)
+    assert told.utilisation(6.0) == pytest.approx(1 / 6), "since the earlier of both"
+
+
 def test_what_either_was_refused_goes_on_for_both(hands):
     heir, other = two(hands)
     other.give("refused", 0.1, *other.take(0.0))
@@ -735,6 +774,30 @@ def test_history_is_carried_over_to_another_loops_clock(hands, monotonic):
     assert len(heir.take(7.61, n=9)) == 4
 
 
+def test_utilisation_is_carried_over_to_another_loops_clock(hands, monotonic):
+    bucket = hands(RateLimit(2))
+    bucket.take(500.0)
+    assert bucket.bucket.carried_over(7.0).utilisation(9.0) == bucket.bucket.utilisation(502.0)
+
+
+def test_what_was_forgotten_is_not_taken_for_nothing_in_another_loop(hands, monotonic):
+    bucket, owner = hands(RateLimit(2)), Owner()
+    for at in (0.0, 2.0):
+        bucket.give("answered", at, *bucket.take(at, n=2))
+    heir = Hands(bucket.clock, bucket.bucket.carried_over(102.0))
+    heir.bucket.claim(owner, Claim(RateLimit(6, 10.0)), 102.1)
+    assert heir.take(109.9, n=9) == []
+    assert len(heir.take(110.01, n=9)) == 4
+
+
+@pytest.mark.parametrize(("later", "abandoned"), [(-0.001, False), (0.001, True)])
+def test_what_a_closed_loop_left_on_the_wire_is_waited_for(hands, monotonic, later, abandoned):
+    bucket = hands(RateLimit(2))
+    bucket.take(0.0)
+    monotonic[0] += STILL_ON_ITS_WAY + HELD + later
+    assert bucket.bucket.abandoned() is abandoned
+
+
 def test_what_was_on_its_way_in_a_loop_that_is_no_more_counts(hands, monotonic):
     bucket = hands(RateLimit(2))
     bucket.take(0.0, n=2)
@@ -815,6 +878,13 @@ def test_utilisation_is_the_share_of_the_last_ten_windows(hands):
     assert bucket.bucket.utilisation(100.0) == 0
 
 
+def test_utilisation_looks_back_ten_windows_of_any_length(hands):
+    bucket = hands(RateLimit(2, 2.0))
+    for at in range(0, 40, 4):
+        bucket.give("answered", float(at), *bucket.take(float(at), n=2))
+    assert bucket.bucket.utilisation(40.0) == pytest.approx(0.5)
+
+
 def test_no_more_is_remembered_than_ten_windows_hold(hands):
     bucket = hands(RateLimit(2))
     for at in range(0, 60, 2):
@@ -840,6 +910,12 @@ def test_a_bucket_is_over_when_nothing_of_it_matters(hands):
     bucket.give("answered", 9.0, *slots)
     assert not bucket.bucket.over(9.9)
     assert bucket.bucket.over(9.0 + HELD)
+
+
+def test_a_bucket_that_is_frozen_is_not_over(hands):
+    bucket = hands(RateLimit(1))
+    bucket.give("refused", 0.0, *bucket.take(0.0), retry_after=20.0)
+    assert [bucket.bucket.over(at) for at in (20.0, 20.1)] == [False, True]
 
 
 async def test_taking_and_giving_never_suspends():

@@ -464,6 +464,15 @@ async def test_a_deadline_on_the_wire_says_that_a_request_was_sent():
         assert (await expired(session, session.client(), "K", 1)).sent
 
 
+async def test_a_deadline_on_the_wire_beside_another_request_says_that_one_was_sent():
+    async with Wireless(latency=2) as session:
+        client = session.client()
+        other = asyncio.ensure_future(client.get_non_tradable_assets("OTHER"))
+        await asyncio.sleep(0.1)
+        assert (await expired(session, client, "K", 1)).sent
+        await other
+
+
 async def test_a_deadline_after_a_refusal_says_that_a_request_was_sent():
     async with Wireless() as session:
         assert (await expired(session, session.client(), "K", 0.5, busy)).sent

@@ -214,6 +214,17 @@ async def test_a_higher_priority_lifts_what_waits_already():
         assert session.okx.asked == [(), ("USD",), ("EUR",)]
 
 
+async def test_a_higher_priority_never_sets_back_what_has_waited_for_long():
+    async with Wireless() as session:
+        client = session.client(rate_limits={VALUATION: RateLimit(1, 60)})
+        await client.get_asset_valuation()
+        old = asyncio.ensure_future(client.get_asset_valuation("EUR"))
+        other = asyncio.ensure_future(later(5, client.get_asset_valuation("USD")))
+        await later(25, client.get_asset_valuation("EUR", priority=1))
+        await asyncio.gather(old, other)
+        assert session.okx.asked == [(), ("EUR",), ("USD",)]
+
+
 # -- what a failed batch does -----------------------------------------------------------------
 
 

@@ -856,6 +856,14 @@ def test_the_estimate_for_the_next_is_when_it_is_free(hands, limit):
         bucket.clock.now += 0.3
 
 
+def test_the_estimate_takes_an_answer_to_last_as_long_as_usual(hands):
+    bucket = hands(RateLimit(1))
+    bucket.give("answered", 0.5, *bucket.take(0.0))
+    bucket.take(10.0)
+    estimates = [bucket.bucket.nth_free(0, now) for now in (10.1, 11.0)]
+    assert estimates == pytest.approx([10.5 + HELD, 11.0 + HELD])
+
+
 # -- telling ----------------------------------------------------------------------------------
 
 

@@ -21,7 +21,7 @@ from okx_funding.batching import SUSPECTS, SUSPICION
 from okx_funding.inquest import HOPELESS, Inquest
 from okx_funding.inquest import names as named_in
 from okx_funding.wire import ERROR_OF_CODE
-from tests.support import ASSETS, at_exchange, failure_of, virtually
+from tests.support import ASSETS, at_exchange, failure_of, someone, virtually
 from tests.wireless import (
     Wireless,
     broken,
@@ -229,6 +229,18 @@ async def test_parts_go_ahead_of_whoever_came_later():
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, TWENTY)))
         await asyncio.sleep(0.5)
         await client.get_non_tradable_assets("LATER")
+        assert set(session.okx.asked[1]) < set(TWENTY)
+        await first
+
+
+async def test_parts_go_ahead_of_whoever_came_later_to_another_client():
+    async with Wireless(bad={"K0"}) as session:
+        owner, limits = someone(), {ASSETS: RateLimit(1)}
+        one = session.client(credentials=owner, rate_limits=limits)
+        two = session.client(credentials=owner, rate_limits=limits, max_retries=0)
+        first = asyncio.ensure_future(outcomes(*map(one.get_non_tradable_assets, TWENTY)))
+        await asyncio.sleep(0.5)
+        await two.get_non_tradable_assets("LATER")
         assert set(session.okx.asked[1]) < set(TWENTY)
         await first
 

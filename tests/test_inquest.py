@@ -403,6 +403,24 @@ async def test_when_everybody_leaves_the_inquest_ends():
 
 
 @pytest.mark.turns
+async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest():
+    async with Wireless(latency=0, bad={"K0"}) as session:
+        client = session.client()
+        calls = {key: asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY}
+        await asyncio.sleep(0)
+        boarding = client._lanes[ASSETS].dispatcher._boarding
+        while not (session.okx.sent and boarding):  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        (part,) = boarding
+        for key in part.keys:
+            calls.pop(key).cancel()
+        assert [names(rows) for rows in await asyncio.gather(*calls.values())] == [
+            [key] for key in calls
+        ]
+        await nothing_left(session)
+
+
+@pytest.mark.turns
 async def test_a_deadline_during_an_inquest_is_its_own_callers():
     async with Wireless(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})

@@ -185,6 +185,17 @@ async def test_O5_many_who_find_the_clock_wrong_ask_for_the_time_once():
         assert len(exchange.log) == 1 + 2 * 2 * 20
 
 
+async def test_O5_what_was_signed_before_the_clock_was_set_is_signed_anew():
+    async with at_exchange(latency=0.5) as (exchange, client):
+        exchange.clock_skew = 60
+        slow = asyncio.ensure_future(works(client))
+        await asyncio.sleep(0.1)
+        exchange.latency = 0.02
+        await client.get_asset_valuation()
+        await slow
+        assert len(exchange.requests("get_time")) == 1
+
+
 async def test_O5_half_of_the_round_trip_is_added(monkeypatch):
     monkeypatch.setattr(time, "time", lambda: 1_700_000_000 + asyncio.get_running_loop().time())
     async with at_exchange(latency=2.0, clock=time.time) as (exchange, client):

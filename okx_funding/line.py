@@ -72,7 +72,9 @@ class Line:
 
     def wake(self) -> None:
         """Something changed: look once, when everybody of this turn of the loop has asked."""
-        if not self.soon:
+        if self.solo is not None and self.senders:
+            self.unboard()
+        elif not self.soon:
             self.soon = True
             self.loop.call_soon(self.pump)
 
@@ -91,7 +93,7 @@ class Line:
         self.solo = None
 
     def unboard(self) -> None:
-        """Somebody else came, or there is no slot: who boarded waits like all others."""
+        """Somebody else waits, or there is no slot: who boarded waits like all others."""
         if self.solo is not None:
             sender, solo = self.solo
             self.departs()

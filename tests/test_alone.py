@@ -20,7 +20,7 @@ from okx_funding.circuit import THRESHOLD
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError
 from tests.support import ASSETS, Scripted, failure_of, someone
 from tests.support import hangs as never_answers
-from tests.wireless import Wireless, hangs, names, nothing_left, numbers, unavailable
+from tests.wireless import Wireless, hangs, names, nothing_left, numbers, outcomes, unavailable
 
 pytestmark = pytest.mark.looptime
 
@@ -139,6 +139,33 @@ async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_cal
         error = await failure_of(task, AuthenticationError)
         assert not error.sent
         assert session.okx.sent == []
+        await nothing_left(session)
+
+
+async def test_an_inquest_of_others_waits_for_no_lone_callers_answer():
+    async with Wireless(latency=1, bad={"BAD"}) as session:
+        owner = someone()
+        one = session.client(credentials=owner)
+        two = session.client(credentials=owner, max_retries=0)
+
+        async def in_the_turn_of_the_refusal():
+            await asyncio.sleep(1)
+            await two.get_non_tradable_assets("K")
+
+        await outcomes(in_the_turn_of_the_refusal(), *start(one, "A", "BAD"))
+        assert {each.left for each in session.okx.sent[:3]} == {0, 1}
+        await nothing_left(session)
+
+
+async def test_whoever_a_known_user_brings_along_waits_for_no_lone_callers_answer():
+    async with Wireless() as session:
+        newcomer = session.client(credentials=Credentials("a key of his", "secret", "words"))
+        client = session.client(credentials=someone(f"user of {id(session)}"))
+        tasks = [*start(newcomer, "A", "B"), *start(client, "K")]
+        await asyncio.sleep(0)
+        session.identify(newcomer._profile, f"user of {id(session)}")
+        await asyncio.gather(*tasks)
+        assert {each.left for each in session.okx.sent} == {0}
         await nothing_left(session)
 
 

@@ -48,6 +48,9 @@ class Home(Protocol):
     def ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
         """One for a caller who came at ``now``."""
 
+    def started(self, ticket: Ticket) -> None:
+        """Tell of its call."""
+
     def leave(self, ticket: Ticket) -> None:
         """Its caller was cancelled."""
 
@@ -278,6 +281,7 @@ class Solo(Batch):
         """It is a ticket from now on."""
         if self._ticket is None:
             self._ticket = self.home.ticket(self.asks, self.tally, self.since)
+            self.home.started(self._ticket)  # whoever is told may make it see, by calling too
 
     @property
     def questions(self) -> dict[Key, Question]:

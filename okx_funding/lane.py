@@ -118,6 +118,7 @@ class Lane:
         """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
         now = self._admit(keys, tally, timeout, priority, max_age)
         ticket = self.ticket(keys, tally, now)
+        self.started(ticket)
         batcher = self.batcher
         placed = batcher.placed
         batcher.add(ticket, priority, now, max_age)
@@ -143,9 +144,12 @@ class Lane:
         else:
             ticket.answers, ticket.left = dict.fromkeys(keys), len(keys)
             ticket.error = ticket.turns = None
-        if teller is not None:
-            teller.started(ticket)
         return ticket
+
+    def started(self, ticket: Ticket) -> None:
+        """Tell of its call."""
+        if self.dispatcher.teller is not None:
+            self.dispatcher.teller.started(ticket)
 
     def _admit(
         self,

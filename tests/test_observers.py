@@ -6,16 +6,26 @@ import asyncio
 import json
 import logging
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
-from okx_funding.events import BatchDispatched, CallEnded, CallStarted, Event, ResponseReceived
+from okx_funding.events import (
+    BatchDispatched,
+    CallEnded,
+    CallStarted,
+    Event,
+    ResponseReceived,
+    SlotWon,
+)
 from okx_funding.observers import together
 from okx_funding.simulator import Fault
 
 from .support import ASSETS, VALUATION, failure_of
+from .wireless import Wireless, names, nothing_left
 
 CANARIES = ("canary-observed-4711", "canary-secret-4712", "canary-phrase-4713")
 MARK = "cana...11"
@@ -122,6 +132,28 @@ async def test_several_observers_are_told_whatever_the_others_raise(okx_exchange
     assert len(heard) == 5
     assert {record.name for record in caplog.records} == {"okx_funding.observers"}
     caplog.clear()
+
+
+@pytest.mark.looptime
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before 3.12")
+@pytest.mark.parametrize(
+    "kind", [CallStarted, SlotWon, BatchDispatched, ResponseReceived, CallEnded]
+)
+async def test_who_is_told_may_call_at_once(kind):
+    begin_at_once: Any = asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
+    others: list[Any] = []
+
+    def curious(event):
+        if type(event) is kind and not others:
+            others.append("now")
+            call = client.get_non_tradable_assets("OTHER")
+            others[:] = [begin_at_once(asyncio.get_running_loop(), call)]
+
+    async with Wireless() as session:
+        client = session.client(observer=curious)
+        assert names(await client.get_non_tradable_assets("THIS", timeout=9)) == ["THIS"]
+        assert names(await others[0]) == ["OTHER"]
+        await nothing_left(session)
 
 
 # Logs.

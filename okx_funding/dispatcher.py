@@ -157,7 +157,8 @@ class Dispatcher:
             self.closed = True
         else:
             tally.shut = tally.over = True
-        for ticket in self.batcher.waiters():
+        waiters = self.batcher.waiters()
+        for ticket in waiters:
             self._dismiss(ticket)
         for batch, timer in list(self._aside.items()):
             for ticket, _ in batch.tickets():
@@ -165,7 +166,9 @@ class Dispatcher:
             if not batch.wanted():
                 timer.cancel()
                 self._back(batch)
-        self.wake()
+        if waiters:  # else it had better not be held for one more turn
+            self.line.senders[self] = None
+        self.line.wake()
 
     def _dismiss(self, ticket: Ticket) -> None:
         """Nothing more is asked for a caller whose client is closed."""

@@ -429,6 +429,14 @@ async def test_when_the_clients_of_one_loop_are_closed_another_may_go_on():
     assert in_another_thread(lambda: asyncio.run(call_once(owner))) is None
 
 
+async def test_another_loop_may_go_on_though_the_session_of_the_closed_client_is_open():
+    owner = someone()
+    async with Road() as road:
+        async with road.client(credentials=owner) as client:
+            await client.get_non_tradable_assets("CELT")
+        assert in_another_thread(lambda: asyncio.run(call_once(owner))) is None
+
+
 @pytest.mark.looptime(False)
 def test_a_second_run_counts_what_the_first_sent():
     owner = someone()

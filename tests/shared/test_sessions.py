@@ -164,7 +164,7 @@ async def test_a_refusal_freezes_everybody(redis_server: RedisServer):
 
 
 async def test_callers_of_one_session_are_served_in_order(redis_server: RedisServer):
-    async with sharing(redis_server, 1, limit=RateLimit(2, 0.1)) as (exchange, client):
+    async with sharing(redis_server, 1, limit=RateLimit(1, 0.05)) as (exchange, client):
         order = []
 
         async def call(number):

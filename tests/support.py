@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,6 +26,10 @@ T = TypeVar("T")
 
 ASSETS = "get_non_tradable_assets"
 VALUATION = "get_asset_valuation"
+
+LOOP = os.environ.get("OKX_TEST_LOOP", "")
+"""What the tests run on. ``eager``: tasks begin at once (3.12+). ``uvloop``: only tests that are
+marked ``anyloop``, or that need no virtual time, run at all: there, in real time."""
 
 _serial = itertools.count(1)
 
@@ -55,9 +61,17 @@ async def at_exchange(**options: Any) -> AsyncIterator[tuple[SimulatedExchange, 
         yield exchange, client
 
 
+def virtual_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose time jumps; with OKX_TEST_LOOP=eager its tasks begin at once."""
+    loop: asyncio.AbstractEventLoop = looptime.new_event_loop()
+    if LOOP == "eager" and sys.version_info >= (3, 12):
+        loop.set_task_factory(asyncio.eager_task_factory)
+    return loop
+
+
 def virtually(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run in a loop whose time jumps; for tests that can't be async themselves."""
-    with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=virtual_loop) as runner:
         return runner.run(coroutine)
 
 

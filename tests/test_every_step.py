@@ -7,13 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
-import looptime
 import pytest
 
 from okx_funding import ClientClosedError, FundingClient, RateLimit
 from okx_funding.errors import InvalidParameterError
 from okx_funding.simulator import Fault, SimulatedExchange
-from tests.support import ASSETS, someone
+from tests.support import ASSETS, someone, virtual_loop
 from tests.wireless import Wireless, busy, error, names, nothing_left, outcomes, unavailable
 
 MOST = 3000
@@ -69,7 +68,7 @@ def at_every_step(axe: Axe, scene: Scene) -> Iterator[bool]:
             assert asyncio.all_tasks() == {asyncio.current_task()}
             return struck
 
-        with asyncio.Runner(loop_factory=looptime.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=virtual_loop) as runner:
             yield runner.run(play())
         if axe.count < k:
             return

@@ -12,7 +12,6 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import looptime
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -40,7 +39,7 @@ from okx_funding.endpoints import Endpoint
 from okx_funding.hosts import Host
 from okx_funding.session import Profile
 from okx_funding.wire import Response
-from tests.support import ASSETS, someone
+from tests.support import ASSETS, someone, virtual_loop
 from tests.wireless import (
     Answer,
     Sent,
@@ -175,7 +174,7 @@ class LaneMachine(RuleBasedStateMachine):
         count=st.integers(1, 4), promote_above=st.none() | st.integers(0, 2), named=st.booleans()
     )
     def begin(self, count: int, promote_above: int | None, named: bool) -> None:
-        self.runner = asyncio.Runner(loop_factory=looptime.new_event_loop)
+        self.runner = asyncio.Runner(loop_factory=virtual_loop)
         self.callers: list[Caller] = []
         self.limit = RateLimit(count)
         self.named = named

@@ -7,7 +7,6 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
-import looptime
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,7 +26,7 @@ from okx_funding import (
 )
 from okx_funding.wire import Response
 from tests.machines.road import Road, Trip
-from tests.support import someone
+from tests.support import someone, virtual_loop
 
 LIMITS = [RateLimit(1), RateLimit(2), RateLimit(6), RateLimit(3, 0.5), RateLimit(1, 2.0)]
 OUTCOMES: dict[str, Response | OKXError] = {
@@ -51,7 +50,7 @@ CURRENCIES = [f"C{number}" for number in range(70)]
 class LineMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.runner = asyncio.Runner(loop_factory=looptime.new_event_loop)
+        self.runner = asyncio.Runner(loop_factory=virtual_loop)
         self.calls: list[asyncio.Task[Any]] = []
         self.wanted: dict[asyncio.Task[Any], list[str]] = {}
         self.spent = False

@@ -21,6 +21,7 @@ import pytest
 from hypothesis import settings
 
 import okx_funding.testing.plugin
+from tests.support import LOOP
 
 settings.register_profile("everywhere", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
@@ -49,11 +50,6 @@ if aioresponses_needs_help(aiohttp.ClientResponse):
     aioresponses.core.ClientResponse = _Response  # type: ignore[misc]
 
 
-LOOP = os.environ.get("OKX_TEST_LOOP", "")
-"""``eager``: tasks begin at once (3.12+). ``uvloop``: tests that are marked ``anyloop``, or that
-need no virtual time, run there, in real time."""
-
-
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "anyloop(wanted=True): quick enough in real time as well.")
     config.addinivalue_line("markers", "turns: counts the loop's turns, which eager tasks save.")
@@ -71,6 +67,8 @@ def _eager_loop() -> asyncio.AbstractEventLoop:
 
 
 def _runs_on_uvloop(item: pytest.Item) -> bool:
+    if item.get_closest_marker("asyncio") is None:
+        return False
     wanted = item.get_closest_marker("anyloop")
     if wanted is None:
         wanted = item.get_closest_marker("looptime")
@@ -85,9 +83,17 @@ if LOOP:
     ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
         if LOOP == "eager" and item.get_closest_marker("turns") is None:
             return {"eager": _eager_loop}
-        if LOOP == "uvloop" and _runs_on_uvloop(item):
+        if LOOP == "uvloop":
             return {"uvloop": importlib.import_module("uvloop").new_event_loop}
         return {"asyncio": asyncio.new_event_loop}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if LOOP == "uvloop":
+        others = [item for item in items if not _runs_on_uvloop(item)]
+        items[:] = [item for item in items if _runs_on_uvloop(item)]
+        config.hook.pytest_deselected(items=others)
 
 
 def pytest_collection_finish() -> None:

@@ -59,6 +59,7 @@ async def test_a_lone_caller_needs_no_task_but_its_own():
         assert names(await task) == ["K"]
 
 
+@pytest.mark.anyloop
 async def test_two_who_come_in_one_turn_share_a_request():
     async with Wireless() as session:
         one, two = await asyncio.gather(*start(session.client(), "A", "B"))
@@ -111,6 +112,7 @@ async def test_a_lone_caller_counts_as_waiting():
         assert client.statistics().buckets[0].callers_waiting == 0
 
 
+@pytest.mark.anyloop
 async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
     async with Wireless() as session:
         client = session.client()
@@ -122,6 +124,7 @@ async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
         await nothing_left(session)
 
 
+@pytest.mark.anyloop
 async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
     async with Wireless() as session:
         client = session.client(credentials=Credentials("a key of whoever", "secret", "words"))
@@ -289,6 +292,7 @@ async def test_what_does_not_finish_in_time_ends_with_the_session_and_not_with_t
         await nothing_left(session)
 
 
+@pytest.mark.anyloop
 async def test_who_closes_in_a_lone_callers_turn_tells_it_that_nothing_was_sent():
     async with Wireless() as session:
         (task,) = start(session.client(), "K")
@@ -299,6 +303,7 @@ async def test_who_closes_in_a_lone_callers_turn_tells_it_that_nothing_was_sent(
         assert session.okx.sent == []
 
 
+@pytest.mark.anyloop
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
 async def test_draining_answers_a_lone_caller(turns):
     async with Wireless() as session:

@@ -16,8 +16,8 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.circuit import THRESHOLD
-from okx_funding.errors import AuthenticationError, BucketsUnreachableError
+from okx_funding.circuit import PAUSE, THRESHOLD
+from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
 from tests.support import ASSETS, Scripted, failure_of, someone
 from tests.support import hangs as never_answers
 from tests.wireless import Wireless, hangs, names, nothing_left, numbers, outcomes, unavailable
@@ -178,6 +178,28 @@ async def test_whoever_a_known_user_brings_along_waits_for_no_lone_callers_answe
         await nothing_left(session)
 
 
+async def test_a_lone_try_of_a_key_that_was_refused_too_often_goes_first():
+    async with Wireless(latency=1) as session:
+        client = session.client()
+        await client.get_non_tradable_assets("K")
+        circuit = client._lanes[ASSETS].dispatcher.circuit
+        for _ in range(THRESHOLD):
+            circuit.saw(AuthenticationError("50111", "Invalid key", 401, ASSETS), now())
+        await asyncio.sleep(PAUSE)
+        task = await on_the_wire(client)
+        assert not (await failure_of(client.get_non_tradable_assets("L"), OKXError)).sent
+        await task
+        assert names(await client.get_non_tradable_assets("L")) == ["L"]
+
+
+async def test_what_a_lone_caller_asked_is_counted_like_all_else():
+    async with Wireless() as session:
+        client = session.client()
+        await client.get_non_tradable_assets(["A", "B", "C"])
+        (told,) = client.statistics().buckets
+        assert (told.requests_sent, told.keys_sent, told.callers_served) == (1, 3, 3)
+
+
 # -- leaving ------------------------------------------------------------------------------------
 
 
@@ -285,6 +307,7 @@ async def test_what_does_not_finish_in_time_ends_with_the_session_and_not_with_t
         session.okx.next = [hangs]
         task = await on_the_wire(session.client())
         await session.aclose()
+        assert not session._flights
         assert now() == pytest.approx(1.3)
         error = await failure_of(task, ClientClosedError)
         assert error.sent
@@ -293,6 +316,19 @@ async def test_what_does_not_finish_in_time_ends_with_the_session_and_not_with_t
 
 
 @pytest.mark.anyloop
+async def test_who_is_cancelled_while_the_session_closes_counts_as_cancelled():
+    async with Wireless() as session:
+        client = session.client()
+        session.okx.next = [hangs]
+        task = await on_the_wire(client)
+        closing = asyncio.ensure_future(session.aclose())
+        await asyncio.sleep(0.1)
+        task.cancel()
+        await closing
+        await failure_of(task, asyncio.CancelledError)
+        assert (session.statistics().cancelled, session.statistics().failed) == (1, 0)
+
+
 async def test_who_closes_in_a_lone_callers_turn_tells_it_that_nothing_was_sent():
     async with Wireless() as session:
         (task,) = start(session.client(), "K")

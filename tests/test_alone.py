@@ -20,7 +20,16 @@ from okx_funding.circuit import PAUSE, THRESHOLD
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
 from tests.support import ASSETS, Scripted, failure_of, someone
 from tests.support import hangs as never_answers
-from tests.wireless import Wireless, hangs, names, nothing_left, numbers, outcomes, unavailable
+from tests.wireless import (
+    Wireless,
+    came,
+    hangs,
+    names,
+    nothing_left,
+    numbers,
+    outcomes,
+    unavailable,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -31,12 +40,6 @@ def now():
 
 def start(client, *keys, **options):
     return [asyncio.ensure_future(client.get_non_tradable_assets(k, **options)) for k in keys]
-
-
-async def came(*tasks, told):
-    """Let them come, which takes a turn of the loop, and none where tasks are eager."""
-    while told.statistics().calls < len(tasks):  # noqa: ASYNC110
-        await asyncio.sleep(0)
 
 
 async def on_the_wire(client, key="K", **options):

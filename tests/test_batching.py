@@ -27,6 +27,7 @@ from tests.wireless import (
     Wireless,
     broken,
     busy,
+    came,
     error,
     names,
     nothing_left,
@@ -121,12 +122,11 @@ async def test_a_key_that_waits_already_takes_no_second_place():
 # -- turns ------------------------------------------------------------------------------------
 
 
-@pytest.mark.turns
 async def test_a_caller_with_a_thousand_currencies_delays_one_by_a_single_batch():
     async with Wireless() as session:
         client = session.client(**one_at_a_time())
         long = asyncio.ensure_future(client.get_non_tradable_assets(some(1000)))
-        await asyncio.sleep(0)
+        await came(long, told=client)
         await client.get_non_tradable_assets("SINGLE")
         assert [("SINGLE" in keys) for keys in session.okx.asked] == [False, True]
         long.cancel()

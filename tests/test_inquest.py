@@ -26,6 +26,7 @@ from tests.wireless import (
     Wireless,
     broken,
     busy,
+    came,
     error,
     names,
     nothing_left,
@@ -420,12 +421,11 @@ async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest
         await nothing_left(session)
 
 
-@pytest.mark.turns
 async def test_a_deadline_during_an_inquest_is_its_own_callers():
     async with Wireless(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY[:19]]
-        await asyncio.sleep(0)
+        await came(*calls, told=client)
         late = await failure_of(
             client.get_non_tradable_assets("K19", timeout=1.5), DeadlineExceededError
         )

@@ -12,7 +12,7 @@ import pytest
 from okx_funding import DeadlineExceededError, InvalidParameterError, RateLimit
 from okx_funding.deadlines import GRAIN, Deadlines
 from tests.support import ASSETS, failure_of
-from tests.wireless import Wireless, hangs, names, nothing_left, outcomes, unavailable
+from tests.wireless import Wireless, came, hangs, names, nothing_left, outcomes, unavailable
 
 pytestmark = pytest.mark.looptime
 
@@ -70,12 +70,11 @@ async def test_when_all_have_left_the_slot_is_free_at_once():
         assert client.statistics().requests == 1
 
 
-@pytest.mark.turns
 async def test_who_leaves_in_the_turn_in_which_it_came_sends_nothing():
     async with Wireless() as session:
         client = session.client()
         task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
-        await asyncio.sleep(0)
+        await came(task, told=client)
         await leave(task)
         await asyncio.sleep(1)
         assert session.okx.asked == []

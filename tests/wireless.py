@@ -159,6 +159,12 @@ class Wireless(Session):
             sent.ended = loop.time()
 
 
+async def came(*tasks: asyncio.Task[Any], told: Session | FundingClient) -> None:
+    """Let callers come, which takes a turn of the loop, and none where tasks are eager."""
+    while told.statistics().calls < len(tasks):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+
 async def outcomes(*calls: Awaitable[Any]) -> list[Any]:
     """How each call ended: its rows or its error."""
     return await asyncio.gather(*calls, return_exceptions=True)

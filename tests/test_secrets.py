@@ -16,13 +16,14 @@ from urllib.parse import quote
 
 import pytest
 
-from okx_funding import Credentials, FundingClient, OKXError, Session
+from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
 from okx_funding.endpoints import GET_ASSET_VALUATION
 from okx_funding.events import Event
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.wire import Response, parse_response
 from tests.faults.answers import BADLY_PACKED, HEADED, NO_HTTP, STRANGE
 from tests.support import Scripted, answers, closes, failure_of, hangs, http, resets, says
+from tests.wireless import Wireless, raises
 
 pytestmark = pytest.mark.looptime
 
@@ -340,6 +341,15 @@ async def test_a_parrot_that_speaks_in_headers_is_no_canary(place, ear, signatur
 
     async with Scripted(speak) as server:
         await sing(server.base_url, ear, signatures, max_retries=0)
+
+
+async def test_no_attribute_of_an_error_sings():
+    async with Wireless() as session:
+        client = session.client(credentials=bird(), max_retries=0)
+        quoting = HTTPStatusError("", http_status=403, endpoint=f"GET /?{KEY}&{SECRET}&{WORD}")
+        session.okx.next = [raises(quoting)]
+        error = await failure_of(client.get_non_tradable_assets("K"), HTTPStatusError)
+        assert heard_in(error.endpoint) == set()
 
 
 async def test_what_fails_before_sending_keeps_silent(ear):

@@ -324,10 +324,10 @@ async def test_a_request_that_repeats_any_currency_is_a_retry(dice, trouble):
     async with Wireless() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [trouble]
-        old = asyncio.ensure_future(client.get_non_tradable_assets("OLD"))
+        old = asyncio.gather(*map(client.get_non_tradable_assets, ("OLD", "AGED")))
         await asyncio.sleep(0.01)
         await asyncio.gather(old, client.get_non_tradable_assets("NEW"))
-        assert session.okx.asked == [("OLD",), ("OLD", "NEW")]
+        assert session.okx.asked == [("OLD", "AGED"), ("OLD", "AGED", "NEW")]
         assert session.statistics().retries == 1
 
 
@@ -342,6 +342,17 @@ async def test_whoever_is_in_a_hurry_lifts_a_batch_that_goes_back(dice):
         hasty = client.get_non_tradable_assets("K", priority=1)
         await asyncio.gather(calm, others, hasty)
         assert session.okx.asked[1] == ("K", *some(19, "A"))
+
+
+async def test_a_lone_caller_keeps_its_priority_when_it_goes_back(dice):
+    async with Wireless() as session:
+        client = session.client(**one_at_a_time())
+        session.okx.next = [unavailable]
+        calm = asyncio.ensure_future(client.get_non_tradable_assets("K", priority=-5))
+        await asyncio.sleep(0.01)
+        await client.get_non_tradable_assets(some(20, "A"))
+        await calm
+        assert session.okx.asked == [("K",), tuple(some(20, "A")), ("K",)]
 
 
 async def test_a_batch_that_goes_back_leaves_out_whoever_left(dice):

@@ -198,7 +198,9 @@ class Lane:
                 raise InvalidArgumentError("timeout must be seconds, not NaN")
             raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
         line, asking = self.line, self.dispatcher
-        ahead = line.ahead()
+        ahead, by = line.ahead(), now + timeout
+        if not ahead and line.bucket.next_free(now) <= by and asking.host.closed_until <= by:
+            return
         if line.surely(ahead, now, asking) <= timeout:
             return
         if line.estimate(ahead, now, asking) <= timeout:

@@ -191,7 +191,8 @@ class Slot:
         self.credit = credit = min(credit, seen_by - self.sent_at)
         self._set_free()
         if self._cell is not None:
-            pour(self._cell, min(1.0, (seen_by - credit - now) / self.window + 1))
+            left = (seen_by - credit - now) / self.window + 1
+            pour(self._cell, max(0.0, min(1.0, left)))
 
     def tighten(self, credit: float) -> None:
         """No more than ``credit`` can be trusted now."""

@@ -144,6 +144,7 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     try:
         yield
         gc.collect()
+        gc.freeze()  # what lives on, such as modules, needn't be looked through after each test
     finally:
         logger.removeHandler(complaints)
     assert not complaints.texts, "\n".join(complaints.texts)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from okx_funding import RateLimit
 from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
 from okx_funding.simulator import make_judge
-from okx_funding.slots import GUARD, WITHDRAW, Freezer, RoundTrips, Slot
+from okx_funding.slots import GUARD, MOST_CREDIT, WITHDRAW, Freezer, RoundTrips, Slot
 from tests.machines.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
@@ -259,6 +259,15 @@ def test_a_connection_that_was_new_teaches_nothing_of_the_way(hands):
         now = bucket.clock.now + 5
         bucket.give("answered", now + 0.2, *bucket.take(now), warm=False)
     assert bucket.bucket.round_trips.credit == 0
+
+
+def test_a_window_shorter_than_the_credit_is_over_when_the_answer_is_there(hands):
+    bucket = hands(RateLimit(1, 0.01))
+    for number in range(8):
+        (slot,) = bucket.take(float(number))
+        bucket.give("answered", number + 0.2, slot)
+    assert bucket.bucket.round_trips.credit == MOST_CREDIT
+    assert len(bucket.take(7.201)) == 1
 
 
 def test_a_shorter_round_trip_takes_back_what_idle_slots_were_credited(hands):

@@ -38,7 +38,15 @@ class Past(NamedTuple):
 
 
 NOTHING = Past()
-REFUSED: tuple[Any, ...] = ()
+
+
+class _Refused(tuple[Any, ...]):
+    """No rows; and not ``()``, of which there is only one, and which is an answer too."""
+
+    __slots__ = ()
+
+
+REFUSED: tuple[Any, ...] = _Refused()
 """In place of the rows of a key that OKX refuses."""
 
 

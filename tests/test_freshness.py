@@ -228,6 +228,16 @@ async def test_each_key_is_taken_from_where_it_is():
         await nothing_left(session)
 
 
+async def test_a_currency_that_has_no_rows_in_memory_is_not_taken_for_a_refused_one():
+    async with Wireless(bad={"BAD"}) as session:
+        client = session.client()
+        await client.get_non_tradable_assets("NONE")
+        call = client.get_non_tradable_assets(["GOOD", "NONE", "BAD"], max_age=9)
+        error = await failure_of(call, InvalidParameterError)
+        assert error.currencies == ("BAD",)
+        assert names(error.rows) == ["GOOD"]
+
+
 async def test_who_joined_is_answered_though_the_first_has_left():
     async with Wireless(latency=1) as session:
         client = session.client()

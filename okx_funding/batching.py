@@ -201,9 +201,7 @@ class Batcher:
         question.rank = (now - priority * AGING, self._serial)
 
     def _place(self, question: Question, priority: int, now: float) -> None:
-        self._serial += 1
-        question.priority = priority
-        question.rank = (now - priority * AGING, self._serial)
+        self._rank(question, priority, now)
         question.queue = queue = self._queue(question, now)
         queue[question.key] = question
         self.placed += 1
@@ -291,19 +289,16 @@ class Batcher:
         if batch is None:
             batch = self._take_some(now)
         if batch is not None:
-            self._launch(batch, now)
+            self.launch(batch, now)
         return batch
-
-    def take_solo(self, solo: Solo, now: float) -> None:
-        """The request that leaves now asks what its caller, who is alone, wants."""
-        self._launch(solo, now)
 
     @property
     def lets_pass(self) -> bool:
         """Whether keys that come while nobody waits are asked at once, just as they come."""
         return not (self._suspects or self._accused or self.promote_above == 0)
 
-    def _launch(self, batch: Batch, now: float) -> None:
+    def launch(self, batch: Batch, now: float) -> None:
+        """The request that leaves now is for this batch."""
         self._batches += 1
         batch.number = self._batches
         batch.sent_at = now
@@ -338,8 +333,7 @@ class Batcher:
             self._unplace(question)
             del self._waiting[question.key]
             questions.append(question)
-            if question.owner is not None:
-                self._turn_over(question, now)
+            self._turn_over(question, now)
             if question.alone:
                 break
         return Batch(questions) if questions else None
@@ -356,8 +350,7 @@ class Batcher:
                     plain.append(question)
                 self.placed -= len(plain)
                 for question in plain:
-                    if question.owner is not None:
-                        self._turn_over(question, now)
+                    self._turn_over(question, now)
                 break
         return plain
 

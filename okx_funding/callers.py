@@ -199,9 +199,7 @@ class Batch:
     @property
     def keys(self) -> list[str]:
         """The keys to send; none for "all"."""
-        if self.everything or None in self.questions:
-            return []
-        return list(self.questions)  # type: ignore[arg-type]
+        return [] if self.everything else [key for key in self.questions if key is not None]
 
     @property
     def callers(self) -> int:

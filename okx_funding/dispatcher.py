@@ -216,7 +216,7 @@ class Dispatcher:
             line.unboard()
             return None
         line.departs()
-        self.batcher.take_solo(solo, now)
+        self.batcher.launch(solo, now)
         self.circuit.sends()
         line.bucket.load(slot, len(solo.asks), solo.callers)
         return self.flights.solo(solo, self.fly(solo, slot))
@@ -302,8 +302,7 @@ class Dispatcher:
             self.line.wake()
         if outcome is not None:
             self._hush(outcome)
-        if self.teller is not None:
-            self._tell_answer(batch, slot, outcome, frozen)
+        self._tell_answer(batch, slot, outcome, frozen)
         if not isinstance(outcome, ConnectError):
             self.host.reached()
         self._judge_key(outcome, now)

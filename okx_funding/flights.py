@@ -36,8 +36,7 @@ class Flights:
                 raise
         finally:
             del self.solos[solo]
-            if self.aborted:
-                self.aborted.discard(solo)
+            self.aborted.discard(solo)
             if self._landing is not None and not (self.solos or self._landing.done()):
                 self._landing.set_result(None)
 

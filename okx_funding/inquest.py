@@ -51,7 +51,7 @@ class Inquest:
         pool, share = (self._guilty, 0.35) if self._guilty else (self._unknown, 0.5)
         if self._refusals >= WARY and not self._successes:
             return pool[:1]
-        if len(pool) > 3 or (self._guilty and len(pool) > 1):
+        if self._guilty or len(pool) > 3:
             return pool[: self._first or max(1, round(len(pool) * share))]
         return list(pool)
 

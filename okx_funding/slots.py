@@ -134,7 +134,7 @@ class Freezer:
         """Whether refusals of late say that somebody else spends this limit."""
         return now < max(self._bench_ends, self._frozen_at + 60.0)
 
-    def include(self, other: Freezer, shift: float = 0.0) -> None:
+    def include(self, other: Freezer, shift: float) -> None:
         """What ``other`` was told, by a clock ``shift`` seconds behind, goes for this one too."""
         self.bench = max(self.bench, other.bench)
         self._bench_ends = max(self._bench_ends, other._bench_ends + shift)

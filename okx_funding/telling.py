@@ -20,8 +20,16 @@ from .events import (
     SlotWon,
 )
 
-logger: logging.Logger = logging.getLogger("okx_funding.telling")
+logger: logging.Logger = logging.getLogger("okx_funding.observers")
 _numbers = itertools.count(1)
+
+
+def tell(observer: Observer, event: Event) -> None:
+    """Tell an observer; what it raises is logged and harms nobody."""
+    try:
+        observer(event)
+    except Exception:
+        logger.exception("an observer failed at %s", type(event).__name__)
 
 
 class WatchedTicket(Ticket):
@@ -53,7 +61,7 @@ class WatchedTicket(Ticket):
 
 
 class Teller:
-    """Makes events, and keeps what an observer raises from doing harm."""
+    """Makes events of what happens to the calls and requests of one endpoint."""
 
     def __init__(self, observer: Observer, endpoint: str, loop: asyncio.AbstractEventLoop) -> None:
         self._observer = observer
@@ -101,7 +109,4 @@ class Teller:
         self._tell(RetryScheduled(self._endpoint, user, batch.number, wait, name))
 
     def _tell(self, event: Event) -> None:
-        try:
-            self._observer(event)
-        except Exception:
-            logger.exception("an observer failed at %s", type(event).__name__)
+        tell(self._observer, event)

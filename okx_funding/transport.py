@@ -156,7 +156,7 @@ class Transport:
         _attempt.set(attempt)
         answer: aiohttp.ClientResponse | None = None
         try:
-            answer = await (self._http or self._session()).request(
+            answer = await self._session().request(
                 method,
                 URL(url, encoded=True),
                 headers={**headers, **_ENCODINGS},

@@ -9,21 +9,15 @@ events hold user ids, or masked API keys where no user id is known.
 
 from __future__ import annotations
 
-import logging
-
 from okx_funding.events import Event, Observer
-
-logger: logging.Logger = logging.getLogger("okx_funding.observers")
+from okx_funding.telling import tell
 
 
 def together(*observers: Observer) -> Observer:
     """One observer that tells several, each of them whatever the others raise."""
 
-    def tell(event: Event) -> None:
+    def tell_all(event: Event) -> None:
         for observer in observers:
-            try:
-                observer(event)
-            except Exception:
-                logger.exception("an observer failed at %s", type(event).__name__)
+            tell(observer, event)
 
-    return tell
+    return tell_all

@@ -119,6 +119,12 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
     monkeypatch.setenv("USERPROFILE", str(empty_home))
 
 
+@pytest.fixture
+def dice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every throw of dice shows a half."""
+    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+
+
 class _Complaints(logging.Handler):
     """What asyncio reports of exceptions that nobody retrieved."""
 

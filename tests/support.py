@@ -34,6 +34,21 @@ marked ``anyloop``, or that need no virtual time, run at all: there, in real tim
 _serial = itertools.count(1)
 
 
+def now() -> float:
+    """What the running loop's clock shows."""
+    return asyncio.get_running_loop().time()
+
+
+def some(n: int, name: str = "K") -> list[str]:
+    """So many names."""
+    return [f"{name}{number}" for number in range(n)]
+
+
+def start(client: FundingClient, *keys: Any, **options: Any) -> list[asyncio.Task[Any]]:
+    """A task for each call."""
+    return [asyncio.ensure_future(client.get_non_tradable_assets(k, **options)) for k in keys]
+
+
 def someone(user_id: str | None = None) -> Credentials:
     """Credentials of a user of one's own: buckets of other tests are other buckets."""
     number = next(_serial)

@@ -18,7 +18,7 @@ from okx_funding import (
 )
 from okx_funding.circuit import PAUSE, THRESHOLD
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
-from tests.support import ASSETS, Scripted, failure_of, someone
+from tests.support import ASSETS, Scripted, failure_of, now, someone, start
 from tests.support import hangs as never_answers
 from tests.wireless import (
     Wireless,
@@ -32,14 +32,6 @@ from tests.wireless import (
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
-
-
-def start(client, *keys, **options):
-    return [asyncio.ensure_future(client.get_non_tradable_assets(k, **options)) for k in keys]
 
 
 async def on_the_wire(client, key="K", **options):

@@ -22,7 +22,7 @@ from okx_funding.batching import Batcher
 from okx_funding.callers import Ticket
 from okx_funding.events import RetryScheduled
 from okx_funding.wire import Response
-from tests.support import ASSETS, VALUATION, failure_of
+from tests.support import ASSETS, VALUATION, failure_of, some
 from tests.wireless import (
     Wireless,
     broken,
@@ -37,20 +37,6 @@ from tests.wireless import (
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
-
-
-def some(n, name="K"):
-    return [f"{name}{number}" for number in range(n)]
-
-
-@pytest.fixture
-def dice(monkeypatch):
-    """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
 
 
 def one_at_a_time(seconds=1.0):

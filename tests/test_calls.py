@@ -43,16 +43,13 @@ from tests.support import (
     envelope,
     failure_of,
     hangs,
+    now,
     row,
     someone,
     virtually,
 )
 
 pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 @pytest.fixture

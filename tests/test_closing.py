@@ -13,7 +13,7 @@ import pytest
 from okx_funding import ClientClosedError, FundingClient, RateLimit
 from okx_funding.errors import OKXError
 from okx_funding.simulator import SimulatedExchange, in_thread
-from tests.support import ASSETS, VALUATION, failure_of, someone
+from tests.support import ASSETS, VALUATION, failure_of, now, some, someone, start
 from tests.wireless import (
     Wireless,
     error,
@@ -25,28 +25,10 @@ from tests.wireless import (
     unavailable,
 )
 
-pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
-
-
-def some(n, name="K"):
-    return [f"{name}{number}" for number in range(n)]
-
-
-@pytest.fixture(autouse=True)
-def dice(monkeypatch):
-    """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("dice")]
 
 
 LIMIT = {"rate_limits": {ASSETS: RateLimit(1), VALUATION: RateLimit(1)}}
-
-
-def start(client, *keys, **options):
-    return [asyncio.ensure_future(client.get_non_tradable_assets(k, **options)) for k in keys]
 
 
 # -- at once ------------------------------------------------------------------------------------

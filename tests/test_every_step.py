@@ -12,15 +12,11 @@ import pytest
 from okx_funding import ClientClosedError, FundingClient, RateLimit
 from okx_funding.errors import InvalidParameterError
 from okx_funding.simulator import Fault, SimulatedExchange
-from tests.support import ASSETS, someone, virtual_loop
+from tests.support import ASSETS, some, someone, start, virtual_loop
 from tests.wireless import Wireless, busy, error, names, nothing_left, outcomes, unavailable
 
 MOST = 3000
 """Callbacks after which a scene that isn't over never will be."""
-
-
-def some(n, name="K"):
-    return [f"{name}{number}" for number in range(n)]
 
 
 class Axe:
@@ -73,10 +69,6 @@ def at_every_step(axe: Axe, scene: Scene) -> Iterator[bool]:
         if axe.count < k:
             return
     raise AssertionError("the scene never ends")
-
-
-def start(client, *keys, **options):
-    return [asyncio.ensure_future(client.get_non_tradable_assets(k, **options)) for k in keys]
 
 
 async def all_is_well(session, client, *others):

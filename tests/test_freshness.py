@@ -15,24 +15,10 @@ from okx_funding import (
     ServiceUnavailableError,
 )
 from okx_funding.batching import MEMORY
-from tests.support import ASSETS, VALUATION, failure_of, someone
+from tests.support import ASSETS, VALUATION, failure_of, now, some, someone
 from tests.wireless import Wireless, error, names, nothing_left, numbers, outcomes, unavailable
 
-pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
-
-
-def some(n, name="K"):
-    return [f"{name}{number}" for number in range(n)]
-
-
-@pytest.fixture(autouse=True)
-def dice(monkeypatch):
-    """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("dice")]
 
 
 # -- by default ---------------------------------------------------------------------------------

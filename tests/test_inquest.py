@@ -21,7 +21,7 @@ from okx_funding.batching import SUSPECTS, SUSPICION
 from okx_funding.inquest import HOPELESS, Inquest
 from okx_funding.inquest import names as named_in
 from okx_funding.wire import ERROR_OF_CODE
-from tests.support import ASSETS, at_exchange, failure_of, someone, virtually
+from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
 from tests.wireless import (
     Wireless,
     broken,
@@ -39,10 +39,6 @@ pytestmark = pytest.mark.looptime
 
 TWENTY = [f"K{number}" for number in range(20)]
 PARAMETER_CODES = [code for code, kind in ERROR_OF_CODE.items() if kind is InvalidParameterError]
-
-
-def some(n, name="K"):
-    return [f"{name}{number}" for number in range(n)]
 
 
 # -- the rules ----------------------------------------------------------------------------------

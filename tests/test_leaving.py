@@ -11,24 +11,10 @@ import pytest
 
 from okx_funding import DeadlineExceededError, InvalidParameterError, RateLimit
 from okx_funding.deadlines import GRAIN, Deadlines
-from tests.support import ASSETS, failure_of
+from tests.support import ASSETS, failure_of, now, some
 from tests.wireless import Wireless, came, hangs, names, nothing_left, outcomes, unavailable
 
-pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
-
-
-def some(n, name="K"):
-    return [f"{name}{number}" for number in range(n)]
-
-
-@pytest.fixture(autouse=True)
-def dice(monkeypatch):
-    """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("dice")]
 
 
 LIMIT = {"rate_limits": {ASSETS: RateLimit(1)}}

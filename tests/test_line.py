@@ -17,16 +17,12 @@ from okx_funding import (
     RequestTimeoutError,
 )
 from tests.machines.road import Road, batches
-from tests.support import ASSETS, failure_of, someone
+from tests.support import ASSETS, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
 
 LIMITS = [RateLimit(1), RateLimit(2), RateLimit(6), RateLimit(10, 2.0), RateLimit(20, 2.0)]
 LIMITS.append(RateLimit(1, 2.0))
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 def scheduled():

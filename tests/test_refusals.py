@@ -17,7 +17,7 @@ from okx_funding.slots import GUARD, LONGEST_FREEZE, LONGEST_WITHDRAWAL, WITHDRA
 from okx_funding.wire import Response
 from tests.machines.clock import Clock, Hands
 from tests.machines.road import REFUSED, Road, batches
-from tests.support import ASSETS, VALUATION, at_exchange, failure_of, someone
+from tests.support import ASSETS, VALUATION, at_exchange, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
 
@@ -27,10 +27,6 @@ def hands():
     clock = Clock()
     yield lambda limit: Hands(clock, TokenBucket(Claim(limit)))
     clock.close()
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 def busy(_):

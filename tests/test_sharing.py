@@ -25,13 +25,9 @@ from okx_funding.session import Profile
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.wire import Response
 from tests.machines.road import Road, batches
-from tests.support import ASSETS, VALUATION, failure_of, someone
+from tests.support import ASSETS, VALUATION, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 def nameless(credentials=None):

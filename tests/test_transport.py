@@ -38,6 +38,7 @@ from tests.support import (
     failure_of,
     hangs,
     http,
+    now,
     resets,
     row,
     says,
@@ -48,10 +49,6 @@ pytestmark = pytest.mark.looptime
 
 BODY = envelope(row("CELT"))
 fine = answers(BODY)
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 def chain_of(error):

@@ -19,13 +19,9 @@ from okx_funding.events import (
 )
 from okx_funding.wire import Response
 from tests.machines.road import REFUSED, Road, batches
-from tests.support import ASSETS, VALUATION, failure_of, someone
+from tests.support import ASSETS, VALUATION, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 def busy(_):

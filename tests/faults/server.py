@@ -247,10 +247,6 @@ def transfer(client: FundingClient) -> Awaitable[list[Any]]:
     return client._ask(TRANSFER, (None,), None, 0, None)
 
 
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def sockets() -> int:
     """How many file descriptors of this process are sockets."""
     count = 0

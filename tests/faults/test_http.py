@@ -31,12 +31,11 @@ from tests.faults.server import (
     fails,
     fine,
     nothing_is_held,
-    now,
     once,
     transfer,
     works,
 )
-from tests.support import ASSETS, at_exchange, envelope, failure_of, http, row, someone
+from tests.support import ASSETS, at_exchange, envelope, failure_of, http, now, row, someone
 
 pytestmark = [pytest.mark.looptime, pytest.mark.anyloop]
 virtual = pytest.mark.anyloop(False)

@@ -31,8 +31,8 @@ from okx_funding import (
 )
 from okx_funding.dispatcher import Dispatcher
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
-from tests.faults.server import FINE, facing, fine, mute, nothing_is_held, now, resets, works
-from tests.support import ASSETS, at_exchange, failure_of, someone
+from tests.faults.server import FINE, facing, fine, mute, nothing_is_held, resets, works
+from tests.support import ASSETS, at_exchange, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
 

@@ -36,12 +36,11 @@ from tests.faults.server import (
     facing,
     mute,
     nothing_is_held,
-    now,
     once,
     resets,
     transfer,
 )
-from tests.support import failure_of, http, someone
+from tests.support import failure_of, http, now, someone
 
 pytestmark = pytest.mark.looptime
 

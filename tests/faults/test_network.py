@@ -35,14 +35,13 @@ from tests.faults.server import (
     fine,
     mute,
     nothing_is_held,
-    now,
     once,
     resets,
     sockets,
     transfer,
     works,
 )
-from tests.support import ASSETS, VALUATION, failure_of, http, someone
+from tests.support import ASSETS, VALUATION, failure_of, http, now, someone
 
 pytestmark = [pytest.mark.looptime, pytest.mark.anyloop]
 virtual = pytest.mark.anyloop(False)

@@ -27,16 +27,8 @@ from okx_funding import (
 from okx_funding.circuit import LONGEST, PAUSE, THRESHOLD
 from okx_funding.retry import delay
 from okx_funding.simulator import Fault, SimulatedExchange
-from tests.faults.server import TRANSFERRED, always, facing, now, transfer, works
-from tests.support import (
-    ASSETS,
-    at_exchange,
-    envelope,
-    failure_of,
-    http,
-    row,
-    someone,
-)
+from tests.faults.server import TRANSFERRED, always, facing, transfer, works
+from tests.support import ASSETS, at_exchange, envelope, failure_of, http, now, row, someone
 
 pytestmark = pytest.mark.looptime
 

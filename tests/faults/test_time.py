@@ -25,8 +25,8 @@ from okx_funding.hosts import Host
 from okx_funding.retry import RetryBudget
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.simulator.arrivals import busiest_window
-from tests.faults.server import always, facing, nothing_is_held, now, works
-from tests.support import ASSETS, VALUATION, at_exchange, envelope, failure_of, http, someone
+from tests.faults.server import always, facing, nothing_is_held, works
+from tests.support import ASSETS, VALUATION, at_exchange, envelope, failure_of, http, now, someone
 
 pytestmark = pytest.mark.looptime
 

@@ -15,13 +15,9 @@ from okx_funding.buckets_redis.diagnosis import diagnosis
 from tests.shared.clients import UNKNOWN, ask, held, key_of, sharing
 from tests.shared.processes import until
 from tests.shared.servers import RedisServer, free_port, running
-from tests.support import ASSETS, failure_of
+from tests.support import ASSETS, failure_of, now
 
 SHARE = {"on_loss": {ASSETS: "share"}, "processes": 2}
-
-
-def now():
-    return asyncio.get_running_loop().time()
 
 
 @pytest.fixture

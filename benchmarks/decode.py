@@ -7,7 +7,7 @@ import json
 import msgspec
 
 from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
-from okx_funding.wire import Response, parse_response
+from okx_funding.wire.response import Response, parse_response
 
 from . import server
 from .byhand import TextAnswer, decode_by_hand

@@ -18,7 +18,7 @@ from okx_funding.buckets import Pacing
 from okx_funding.endpoints import VALUATION_UNITS
 from okx_funding.errors import ProtocolError
 from okx_funding.events import Statistics
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 
 from .harness import missing, optional
 from .road import Exchange, Road

@@ -27,7 +27,7 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (
         "Clients",
         "",
-        {"client": "FundingClient", "session": "Session", "credentials": "Credentials"},
+        {"client": "FundingClient", "session": "Session", "auth.credentials": "Credentials"},
     ),
     ("Limits", "", {"endpoints": "RateLimit"}),
     (

@@ -8,8 +8,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .auth.credentials import Credentials
     from .client import FundingClient
-    from .credentials import Credentials
     from .endpoints import RateLimit
     from .errors import (
         APIError,
@@ -83,7 +83,7 @@ _HOMES = (
     "endpoints",
     "models",
     "events",
-    "credentials",
+    "auth.credentials",
     "session",
     "client",
 )

@@ -15,9 +15,9 @@ from .arguments import (
     seconds,
     valuation_unit,
 )
+from .auth.credentials import Credentials, resolve
 from .buckets import Claim, Pacing
 from .callers import Key
-from .credentials import Credentials, resolve
 from .dispatcher import Policy
 from .endpoints import (
     GET_ACCOUNT_CONFIG,

@@ -58,7 +58,8 @@ from .line import Line
 from .retry import delay, may_have_worked, may_pass
 from .tally import Tally, Total
 from .telling import Teller
-from .wire import Response, build_target, parse_response
+from .wire.request import build_target
+from .wire.response import Response, parse_response
 
 logger: logging.Logger = logging.getLogger("okx_funding.dispatcher")
 

@@ -8,8 +8,8 @@ import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from .auth.credentials import Credentials
 from .buckets import Claim, TokenBucket
-from .credentials import Credentials
 from .endpoints import RateLimit
 from .errors import WrongLoopError
 

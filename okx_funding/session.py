@@ -14,9 +14,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from .arguments import count
+from .auth.credentials import Credentials
+from .auth.secret import Secret
+from .auth.signing import timestamp
 from .buckets import Bucket, Claim
 from .circuit import AuthCircuit
-from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher, Policy
 from .endpoints import GET_TIME, Endpoint, RateLimit
@@ -27,11 +29,10 @@ from .hosts import Host
 from .lane import WRONG_LOOP, Lane
 from .line import Line
 from .registry import REGISTRY, BucketKey
-from .secret import Secret
 from .tally import Tally, Total
 from .telling import Teller
-from .transport import Transport
-from .wire import Response
+from .wire.response import Response
+from .wire.transport import Transport
 
 if TYPE_CHECKING:
     import aiohttp

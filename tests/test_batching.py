@@ -21,7 +21,7 @@ from okx_funding import (
 from okx_funding.batching import Batcher
 from okx_funding.callers import Ticket
 from okx_funding.events import RetryScheduled
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, VALUATION, failure_of, some
 from tests.wireless import (
     Wireless,

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_funding.configuration import CredentialsWarning, Settings
-from okx_funding.credentials import Credentials, resolve
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.auth.settings import CredentialsWarning, Settings
 from okx_funding.errors import InvalidArgumentError
 
 KEY, SECRET, PASSPHRASE = "canary-key-4711", "canary-secret-4712", "canary-phrase-4713"

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from okx_funding import Credentials, configuration
+from okx_funding import Credentials
+from okx_funding.auth.settings import SITES
 from okx_funding.cli import main
 from okx_funding.cli.doctor import machine, network
 from okx_funding.simulator import Answer, Fault, SimulatedExchange, in_thread
@@ -174,7 +175,7 @@ def regions(exchange, monkeypatch) -> Iterator[SimulatedExchange]:
     """OKX's hosts are this exchange, another one that is given, and one that isn't there."""
     with in_thread(SimulatedExchange([Credentials("another-key-0001", "s", "p")])) as other:
         sites = {"global": exchange.base_url, "eea": other.base_url, "us": "http://127.0.0.1:9"}
-        monkeypatch.setattr(configuration, "SITES", sites)
+        monkeypatch.setattr("okx_funding.cli.doctor.account.SITES", sites)
         exchange.fail_next(1, Fault.code("50119"), CONFIG)
         yield other
 
@@ -199,9 +200,9 @@ def test_when_no_host_knows_the_key_it_says_so(ask, regions):
     assert "none of OKX's hosts" in found["Key"]["advice"]
 
 
-@pytest.mark.parametrize("site", configuration.SITES)
+@pytest.mark.parametrize("site", SITES)
 def test_okxs_hosts_are_known_by_the_accounts_they_serve(site):
-    assert machine.host(configuration.SITES[site]).status == "ok"
+    assert machine.host(SITES[site]).status == "ok"
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from okx_funding import (
     TransportError,
     WrongLoopError,
 )
-from okx_funding.wire import ERROR_OF_CODE
+from okx_funding.wire.codes import ERROR_OF_CODE
 
 PARENTS = {
     OKXError: Exception,

@@ -20,7 +20,7 @@ from okx_funding import (
 from okx_funding.batching import SUSPECTS, SUSPICION
 from okx_funding.inquest import HOPELESS, Inquest
 from okx_funding.inquest import names as named_in
-from okx_funding.wire import ERROR_OF_CODE
+from okx_funding.wire.codes import ERROR_OF_CODE
 from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
 from tests.wireless import (
     Wireless,

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import okx_funding
+from okx_funding.auth.settings import SITES
 from okx_funding.cli import outcome
-from okx_funding.configuration import SITES
 
 README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
 

@@ -14,7 +14,7 @@ from okx_funding import HTTPStatusError, RateLimit, RateLimitError
 from okx_funding.buckets import Claim, TokenBucket
 from okx_funding.simulator import Fault
 from okx_funding.slots import GUARD, LONGEST_FREEZE, LONGEST_WITHDRAWAL, WITHDRAW
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.machines.clock import Clock, Hands
 from tests.machines.road import REFUSED, Road, batches
 from tests.support import ASSETS, VALUATION, at_exchange, failure_of, now, someone

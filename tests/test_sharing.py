@@ -23,7 +23,7 @@ from okx_funding.endpoints import GET_TIME
 from okx_funding.registry import REGISTRY, BucketKey, Registry
 from okx_funding.session import Profile
 from okx_funding.simulator import SimulatedExchange
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.machines.road import Road, batches
 from tests.support import ASSETS, VALUATION, failure_of, now, someone
 

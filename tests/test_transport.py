@@ -26,7 +26,7 @@ from okx_funding import (
     Session,
     TransportError,
 )
-from okx_funding.transport import Transport
+from okx_funding.wire.transport import Transport
 from tests.support import (
     ASSETS,
     VALUATION,

@@ -17,7 +17,7 @@ from okx_funding.events import (
     RetryScheduled,
     SlotWon,
 )
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.machines.road import REFUSED, Road, batches
 from tests.support import ASSETS, VALUATION, failure_of, now, someone
 

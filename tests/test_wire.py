@@ -35,7 +35,8 @@ from okx_funding.endpoints import (
     GET_TIME,
 )
 from okx_funding.models import AccountConfig, ServerTime
-from okx_funding.wire import Response, build_target, parse_response, parse_retry_after
+from okx_funding.wire.request import build_target
+from okx_funding.wire.response import Response, parse_response, parse_retry_after
 from tests.support import envelope, row, sample
 
 DOCUMENTED = [

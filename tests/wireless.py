@@ -18,7 +18,7 @@ from okx_funding.buckets import TokenBucket
 from okx_funding.endpoints import Endpoint
 from okx_funding.hosts import Host
 from okx_funding.session import Profile
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.support import row, someone
 
 _ROW = json.dumps(row("(CCY)", bal="(BAL)"))

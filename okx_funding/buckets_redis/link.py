@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, Connection, parse_url
 
+from okx_funding.auth.secret import Secret
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.secret import Secret
 
 from .bucket import SharedBucket
 from .diagnosis import diagnosis

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from okx_funding.auth.credentials import resolve
 from okx_funding.client import FundingClient
-from okx_funding.credentials import resolve
 from okx_funding.errors import InvalidArgumentError, OKXError
 
 from . import show

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from okx_funding.auth.credentials import Credentials
 from okx_funding.client import FundingClient
-from okx_funding.credentials import Credentials
 from okx_funding.errors import OKXError
 from okx_funding.session import Session
 from okx_funding.simulator import ALL_FAULTS, SimulatedExchange

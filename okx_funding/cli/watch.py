@@ -15,8 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.client import FundingClient
-from okx_funding.credentials import Credentials, resolve
 from okx_funding.errors import (
     HTTPStatusError,
     InvalidArgumentError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 
 from .accounts import Account
 from .auth import Key

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Self
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.endpoints import ENDPOINTS, RateLimit
 
 from . import arrivals

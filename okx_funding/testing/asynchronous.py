@@ -11,8 +11,8 @@ import pytest_asyncio
 from .fixtures import merged
 
 if TYPE_CHECKING:
+    from okx_funding.auth.credentials import Credentials
     from okx_funding.client import FundingClient
-    from okx_funding.credentials import Credentials
     from okx_funding.simulator import SimulatedExchange
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from okx_funding.credentials import Credentials
+    from okx_funding.auth.credentials import Credentials
     from okx_funding.simulator import SimulatedExchange
 
 _serial = itertools.count(1)
@@ -19,7 +19,7 @@ _serial = itertools.count(1)
 @pytest.fixture
 def okx_credentials() -> Credentials:
     """Made-up credentials of a user whom no other test knows, so that limits aren't shared."""
-    from okx_funding.credentials import Credentials
+    from okx_funding.auth.credentials import Credentials
 
     number = next(_serial)
     return Credentials(

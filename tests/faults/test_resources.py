@@ -25,7 +25,7 @@ from okx_funding import (
 )
 from okx_funding.registry import REGISTRY
 from okx_funding.simulator import Fault, SimulatedExchange
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.faults.server import (
     FINE,
     FaultServer,

@@ -20,7 +20,7 @@ from okx_funding.endpoints import ENDPOINTS, Endpoint
 from okx_funding.hosts import Host
 from okx_funding.session import Profile
 from okx_funding.simulator import Judge, make_judge
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, envelope, row, someone
 
 REFUSED = b'{"code":"50011","msg":"Too Many Requests"}'

@@ -38,7 +38,7 @@ from okx_funding.deadlines import GRAIN
 from okx_funding.endpoints import Endpoint
 from okx_funding.hosts import Host
 from okx_funding.session import Profile
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop
 from tests.wireless import (
     Answer,

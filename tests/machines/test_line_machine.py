@@ -24,7 +24,7 @@ from okx_funding import (
     RateLimit,
     RequestTimeoutError,
 )
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.machines.road import Road, Trip
 from tests.support import someone, virtual_loop
 

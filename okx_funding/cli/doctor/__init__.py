@@ -10,12 +10,12 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator
 
-from okx_funding import configuration
 from okx_funding.arguments import origin_of
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.auth.settings import settings as settings_of
 from okx_funding.cli import show
 from okx_funding.cli.outcome import CREDENTIALS, USAGE, Failure
 from okx_funding.client import LIVE
-from okx_funding.credentials import Credentials, resolve
 from okx_funding.errors import InvalidArgumentError
 from okx_funding.session import Session
 
@@ -58,7 +58,7 @@ async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
     """All findings, the nearest thing first. What can't be looked at any more isn't told."""
     yield versions()
     try:
-        settings = configuration.settings(args.profile)
+        settings = settings_of(args.profile)
         origin = origin_of(args.base_url or settings.base_url or LIVE, False)
     except InvalidArgumentError as error:
         yield Finding("Settings", "problem", str(error), exit_code=USAGE)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from okx_funding import configuration
+from okx_funding.auth.credentials import Credentials
+from okx_funding.auth.settings import SITES
 from okx_funding.cli.outcome import CREDENTIALS, exit_code
-from okx_funding.credentials import Credentials
 from okx_funding.endpoints import GET_ACCOUNT_CONFIG
 from okx_funding.errors import (
     APIError,
@@ -35,7 +35,7 @@ async def key(road: Road, credentials: Credentials, *, ask_others: bool) -> Asyn
         advice = way_out(error)
         if isinstance(error, RateLimitError):
             advice = "wait a little: another program spends this user's limit"
-        elif code in _WRONG_HOST and road.origin in configuration.SITES.values():
+        elif code in _WRONG_HOST and road.origin in SITES.values():
             advice = await _other_hosts(road, credentials, ask_others=ask_others)
         wrong = isinstance(error, AuthenticationError | PermissionDeniedError)
         yield Finding(
@@ -85,7 +85,7 @@ def _permissions(config: AccountConfig) -> Finding:
 
 async def _other_hosts(road: Road, credentials: Credentials, *, ask_others: bool) -> str:
     """Which of OKX's hosts may know the key. It is sent to them only when that was asked for."""
-    others = {site: url for site, url in configuration.SITES.items() if url != road.origin}
+    others = {site: url for site, url in SITES.items() if url != road.origin}
     if ask_others:
         for url in others.values():
             if await _knows(road, credentials, url):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from urllib.parse import urlsplit
 
-from okx_funding import configuration
+from okx_funding.auth.settings import SITES
 from okx_funding.endpoints import ENDPOINTS
 
 from .finding import Finding
@@ -30,9 +30,9 @@ ACCOUNTS = {
 }
 """Where the accounts of a site log in. https://www.okx.com/docs-v5/en/#overview"""
 _ODD_HOSTS = {
-    "my.okx.com": configuration.SITES["eea"],
-    "app.okx.com": configuration.SITES["us"],
-    "aws.okx.com": configuration.SITES["global"],
+    "my.okx.com": SITES["eea"],
+    "app.okx.com": SITES["us"],
+    "aws.okx.com": SITES["global"],
 }
 
 
@@ -68,7 +68,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def host(origin: str) -> Finding:
     host = urlsplit(origin).hostname or ""
-    for site, url in configuration.SITES.items():
+    for site, url in SITES.items():
         if origin == url:
             return Finding("Host", "ok", f"{origin}, for accounts of {ACCOUNTS[site]}")
     if host in _ODD_HOSTS:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from okx_funding.auth.credentials import Credentials
 from okx_funding.buckets import Claim
-from okx_funding.credentials import Credentials
 from okx_funding.dispatcher import Policy
 from okx_funding.endpoints import GET_TIME, Endpoint
 from okx_funding.errors import ConnectError, OKXError

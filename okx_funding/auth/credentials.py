@@ -6,35 +6,18 @@ here raises while it holds a bare one: crash reporters render the locals of ever
 
 from __future__ import annotations
 
-import binascii
 import hashlib
+import hmac
 import json
-import time
 from typing import Any, NoReturn, SupportsIndex, final
 from urllib.parse import quote
 
-from . import configuration
-from .configuration import Parts, Settings
-from .errors import InvalidArgumentError
+from okx_funding.errors import InvalidArgumentError
+
+from . import settings as configuration
 from .secret import Secret, problem_of
-
-_CONFIDENTIAL = frozenset({"OK-ACCESS-KEY", "OK-ACCESS-SIGN", "OK-ACCESS-PASSPHRASE"})
-
-
-@final
-class SignedHeaders(dict[str, str]):
-    """The headers of one signed request; ``repr`` shows their names and the timestamp only."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        shown = {
-            name: "***" if name in _CONFIDENTIAL else str(value) for name, value in self.items()
-        }
-        return f"SignedHeaders({shown})"
-
-    def copy(self) -> SignedHeaders:
-        return SignedHeaders(self)
+from .settings import Parts, Settings
+from .signing import SignedHeaders, keyed, signature
 
 
 @final
@@ -51,14 +34,13 @@ class Credentials:
     are the object itself. https://www.okx.com/docs-v5/en/#overview-rest-authentication
     """
 
-    __slots__ = ("_api_key", "_hash", "_inner", "_outer", "_passphrase", "_secret_key", "_user_id")
+    __slots__ = ("_api_key", "_hash", "_keyed", "_passphrase", "_secret_key", "_user_id")
 
     _api_key: Secret
     _secret_key: Secret
     _passphrase: Secret
     _user_id: str | None
-    _inner: hashlib._Hash
-    _outer: hashlib._Hash
+    _keyed: hmac.HMAC
     _hash: int
 
     def __init__(
@@ -73,14 +55,12 @@ class Credentials:
         if problem is not None:
             del api_key, secret_key, passphrase, user_id
             raise InvalidArgumentError(problem)
-        inner, outer = _key_schedule(secret_key)
         put = object.__setattr__
         put(self, "_api_key", Secret(str.__str__(api_key)))
         put(self, "_secret_key", Secret(str.__str__(secret_key)))
         put(self, "_passphrase", Secret(str.__str__(passphrase)))
         put(self, "_user_id", None if user_id is None else str.__str__(user_id))
-        put(self, "_inner", inner)
-        put(self, "_outer", outer)
+        put(self, "_keyed", keyed(secret_key))
         put(self, "_hash", hash(self._identity()))
 
     @classmethod
@@ -157,11 +137,7 @@ class Credentials:
         ``target`` is the path with its query, ``body`` the JSON text: both exactly as sent.
         ``method`` is in capitals. https://www.okx.com/docs-v5/en/#overview-rest-authentication
         """
-        inner = self._inner.copy()
-        inner.update(f"{timestamp}{method}{target}{body}".encode())
-        outer = self._outer.copy()
-        outer.update(inner.digest())
-        return binascii.b2a_base64(outer.digest(), newline=False).decode()
+        return signature(self._keyed, f"{timestamp}{method}{target}{body}")
 
     def headers(
         self, timestamp: str, method: str, target: str, body: str = "", demo: bool = False
@@ -243,36 +219,3 @@ _NO_PICKLE = (
     "credentials are not pickled: read them again in the other process, with "
     "Credentials.from_env() or Credentials.from_profile()"
 )
-
-
-_MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
-# The second rendered last. A tuple is replaced as a whole, so that threads can't see half of it.
-_rendered = (0, "1970-01-01T00:00:00")
-
-
-def timestamp(now: float) -> str:
-    """``now``, in seconds since the epoch, as OKX wants it: ``2020-12-08T09:08:57.715Z``."""
-    global _rendered
-    # Whole milliseconds first: rounding within a second would turn 57.9996 into 57.1000.
-    second, millisecond = divmod(int(now * 1000 + 0.5), 1000)
-    rendered, text = _rendered
-    if rendered != second:
-        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        _rendered = (second, text)
-    return text + _MILLISECONDS[millisecond]
-
-
-_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
-_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
-
-
-def _key_schedule(secret_key: str) -> tuple[hashlib._Hash, hashlib._Hash]:
-    """HMAC-SHA256 up to its message (RFC 2104), to be copied for each one.
-
-    Two copied hashes take two thirds of the time of a copied ``hmac.HMAC``.
-    """
-    key = secret_key.encode()
-    if len(key) > 64:
-        key = hashlib.sha256(key).digest()
-    key = key.ljust(64, b"\0")
-    return hashlib.sha256(key.translate(_INNER_PAD)), hashlib.sha256(key.translate(_OUTER_PAD))

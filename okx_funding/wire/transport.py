@@ -24,7 +24,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from .errors import (
+from okx_funding.auth.secret import Secret
+from okx_funding.errors import (
     ClientClosedError,
     ConnectError,
     InvalidArgumentError,
@@ -34,9 +35,9 @@ from .errors import (
     ResponseTooLargeError,
     TransportError,
 )
-from .secret import Secret
-from .unpacking import unpacker_of
-from .wire import Response, plain
+
+from .decompress import unpacker_of
+from .response import Response, plain
 
 _CHUNK = 2**16
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}

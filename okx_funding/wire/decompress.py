@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from .errors import ProtocolError
+from okx_funding.errors import ProtocolError
 
 
 class Unpacker:

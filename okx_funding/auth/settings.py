@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import InvalidArgumentError
+from okx_funding.errors import InvalidArgumentError
+
 from .secret import Secret, problem_of
 
 SITES = {

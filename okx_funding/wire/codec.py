@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from .models import Row
+from okx_funding.models import Row
 
 _DIGITS = "0123456789-,"
 _LONGEST = 100

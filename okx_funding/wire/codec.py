@@ -1,142 +1,182 @@
 """From JSON to structs: rows as text, decoded in C, become the public rows with their amounts.
 
 A public struct has amounts; the wire has text. msgspec's own Decimal takes "NaN" and "1_000" and
-refuses "", so a twin struct of text is decoded and turned into the public one. Column by column,
-because then nearly every step is one call into C for all rows.
+refuses "", so a twin struct of text is decoded, and a constructor generated for the row makes the
+public one of it. Where OKX sends a name twice, msgspec would take the last one. So the quotation
+marks are counted: a twin's type says how many it takes, and any pair more takes at least two.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from decimal import Decimal
+import json
+from collections.abc import Callable, Iterator
 from functools import cache
-from types import GenericAlias, NoneType
-from typing import Any, get_args
+from typing import Any, NamedTuple
 
 import msgspec
 
-from okx_funding.models import Row
+from .constructors import Field, Notes, fields_of, generate, structs_of
+from .values import each_once
 
-_DIGITS = "0123456789-,"
-_LONGEST = 100
-
-_Column = Sequence[Any]
-
-
-def _made_of(characters: str, column: _Column) -> bool:
-    return max(map(len, column)) <= _LONGEST and not ",".join(column).strip(characters)
+_MAX_LEARNED = 64
+_MAX_NAME = 64
+_DECODING = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def _amounts(column: _Column) -> _Column:
-    try:  # fees, minima and most balances are those of the answer before
-        return list(map(_seen.__getitem__, column))
-    except KeyError:
-        pass
-    # Of these characters alone, Decimal takes plain finite numbers only; "," it never takes.
-    if not _made_of(_DIGITS + ".", column):
-        raise ValueError("not a finite plain decimal")
-    try:
-        amounts = list(map(Decimal, column))
-    except ArithmeticError:
-        raise ValueError("not a finite plain decimal") from None
-    if len(_seen) > _SEEN:
-        _seen.clear()
-    _seen.update(zip(column, amounts, strict=True))
-    return amounts
+class _Compiled(NamedTuple):
+    """Everything made for one state of knowledge; replaced as a whole, so that threads agree."""
 
-
-_SEEN = 8192
-_seen: dict[str, Decimal] = {}
-
-
-def _optional_amounts(column: _Column) -> _Column:
-    there = [text for text in column if text]
-    if not there:
-        return [None] * len(column)
-    amounts = _amounts(there)
-    if len(there) == len(column):
-        return amounts
-    each = iter(amounts)
-    return [next(each) if text else None for text in column]
-
-
-def _wholes(column: _Column) -> _Column:
-    texts = list(map(str, column))
-    if not _made_of(_DIGITS, texts):
-        raise ValueError("not a whole number")
-    return list(map(int, texts))
-
-
-_SMALL: dict[Any, int] = {str(number): number for number in range(40)}
-
-
-def _optional_wholes(column: _Column) -> _Column:
-    small = list(map(_SMALL.get, column))
-    if None not in small:
-        return small
-    there = [text for text in column if text is not None and text != ""]
-    each = iter(_wholes(there) if there else ())
-    return [None if text is None or text == "" else next(each) for text in column]
-
-
-_TWINS: dict[Any, tuple[Any, Callable[[_Column], _Column]]] = {
-    Decimal: (str, _amounts),
-    Decimal | None: (str | None, _optional_amounts),
-    int: (str | int, _wholes),
-    int | None: (str | int | None, _optional_wholes),
-}
+    notes: dict[type[msgspec.Struct] | None, Notes]
+    decode: Callable[[bytes], Any]
+    many: Callable[[Any], list[Any]]
+    rows: Callable[[bytes], list[Any] | None]
 
 
 class Codec:
-    """Decodes an answer into twins, structs of text, and turns them into the public ``row``."""
+    """Decodes answers whose ``data`` are rows of one struct.
 
-    def __init__(self, row: type[Row]) -> None:
+    It expects every documented field in every row, as text. An answer that differs is looked at
+    by Python once: what may be missing, null or a number, and the names that OKX added, are
+    learned, and answers of that kind are cheap from then on.
+    """
+
+    def __init__(self, row: type[msgspec.Struct]) -> None:
         self.row = row
-        self.names: int = 0
-        """How many names a row has, those of nested rows included, if it has all of them."""
-        self.converters: list[tuple[int, str, Callable[[_Column], _Column]]] = []
-        twin_fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
-        for position, field in enumerate(msgspec.structs.fields(row)):
-            kind = field.type
-            self.names += field.required
-            if kind in _TWINS:
-                kind, convert = _TWINS[kind]
-                self.converters.append((position, field.encode_name, convert))
-            elif isinstance(kind, type) and issubclass(kind, Row):
-                nested = codec_of(kind)
-                kind = nested.twin
-                self.names += nested.names
-                self.converters.append((position, field.encode_name, nested.build))
-            if NoneType in get_args(kind):
-                twin_fields.append((field.name, kind, None))
-            elif field.required:
-                twin_fields.append((field.name, kind))
-            else:
-                twin_fields.append((field.name, kind, field.default))
-        self.twin: type[Any] = msgspec.defstruct(
-            f"Wire{row.__name__}", twin_fields, rename="camel", kw_only=True, gc=False
-        )
-        answer = msgspec.defstruct(
-            f"Wire{row.__name__}Answer",
-            [("code", str), ("data", GenericAlias(list, (self.twin,)))],
-            gc=False,
-        )
-        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(answer).decode
+        self._now = _compile(row, {kind: Notes() for kind in (None, *structs_of(row))})
 
-    def build(self, twins: _Column) -> list[Any]:
-        """The rows that the twins stand for; ValueError, naming the field, where one doesn't."""
-        if not twins:
-            return []
-        columns: list[_Column] = list(zip(*map(msgspec.structs.astuple, twins), strict=True))
-        for position, name, convert in self.converters:
-            try:
-                columns[position] = convert(columns[position])
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return list(map(self.row, *columns))
+    @property
+    def learned(self) -> dict[str, tuple[str, ...]]:
+        """The names that OKX sent and no struct knows, by the struct's name ("" for the top)."""
+        return {
+            "" if kind is None else kind.__name__: tuple(notes.learned)
+            for kind, notes in self._now.notes.items()
+            if notes.learned
+        }
+
+    def rows(self, body: bytes) -> list[Any] | None:
+        """The rows of an answer whose code is "0"; None where somebody has to look.
+
+        Raises ValueError, which names the field, for an amount that is none.
+        """
+        return self._now.rows(body)
+
+    def look(self, body: bytes) -> list[Any]:
+        """The rows of any answer whose code is "0". Learns how it differs from those before.
+
+        Raises ValueError, RecursionError or an error of msgspec's for what is no such answer.
+        """
+        told = json.loads(body, object_pairs_hook=each_once, parse_int=_number, parse_float=str)
+        notes = _learn(self.row, self._now.notes, told)
+        now = self._now if notes is None else _compile(self.row, notes)
+        answer = now.decode(body)
+        if answer.code != "0":
+            raise ValueError("the code isn't the text '0'")
+        rows = now.many(answer.data)
+        self._now = now  # from an answer that is none, nothing is learned
+        return rows
+
+
+def _number(_: str) -> int:
+    return 0  # that it is a number is all that is learned from it
+
+
+_ENVELOPE = (Field("code", "code", str), Field("msg", "msg", str | None))
+
+
+def _compile(
+    row: type[msgspec.Struct], notes: dict[type[msgspec.Struct] | None, Notes]
+) -> _Compiled:
+    made = generate(row, notes)
+    data = Field("data", "data", list[row])  # type: ignore[valid-type]
+    envelope = generate(None, notes, (*_ENVELOPE, data), {row: made})
+    decode = msgspec.json.Decoder(envelope.twin).decode
+    construct, around, each = made.many, envelope.always, made.always
+
+    def many(twins: Any) -> list[Any]:
+        try:
+            return construct(twins)
+        except ValueError:
+            made.explain(twins)  # raises the same with the field's name
+            raise
+
+    def rows(body: bytes) -> list[Any] | None:
+        try:
+            answer = decode(body)
+        except _DECODING:
+            return None
+        if answer.code != "0":
+            return None
+        twins = answer.data
+        quotes = envelope.quotes((answer,)) if around is None else around
+        quotes += made.quotes(twins) if each is None else each * len(twins)
+        if quotes != body.count(34) and quotes != _unescaped(body):
+            return None
+        return many(twins)
+
+    return _Compiled(notes, decode, many, rows)
+
+
+def _unescaped(body: bytes) -> int:
+    """Quotation marks that aren't part of a text; -1 where that can't be seen at a glance."""
+    return -1 if b"\\\\" in body else body.count(34) - body.count(b'\\"')
+
+
+def _learn(
+    row: type[msgspec.Struct], known: dict[type[msgspec.Struct] | None, Notes], told: Any
+) -> dict[type[msgspec.Struct] | None, Notes] | None:
+    """What is known after an answer; None where that is what was known before."""
+    met: dict[type[msgspec.Struct] | None, list[dict[str, Any]]] = {kind: [] for kind in known}
+    if isinstance(told, dict):
+        met[None].append(told)
+        for each in _objects(told.get("data")):
+            _meet(row, each, met)
+    left = _MAX_LEARNED - sum(len(notes.learned) for notes in known.values())
+    after: dict[type[msgspec.Struct] | None, Notes] = {}
+    for kind, notes in known.items():
+        fields = _ENVELOPE if kind is None else fields_of(kind)
+        documented = {field.key for field in fields} | ({"data"} if kind is None else set())
+        opened = {
+            field.key
+            for field in fields
+            if any(not field.fits(each.get(field.key)) for each in met[kind])
+        }
+        names = dict.fromkeys(
+            name
+            for each in met[kind]
+            for name in each
+            if name not in documented and len(name) <= _MAX_NAME and name.isprintable()
+        )
+        new = [name for name in names if name not in notes.learned][: max(left, 0)]
+        left -= len(new)
+        learned = {
+            name: notes.learned.get(name, True)
+            and all(isinstance(each.get(name), str) for each in met[kind])
+            for name in (*notes.learned, *new)
+        }
+        after[kind] = Notes(notes.opened | opened, learned)
+    return None if after == known else after
+
+
+def _objects(told: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(told, list):
+        yield from (each for each in told if isinstance(each, dict))
+
+
+def _meet(
+    kind: type[msgspec.Struct],
+    told: dict[str, Any],
+    met: dict[type[msgspec.Struct] | None, list[dict[str, Any]]],
+) -> None:
+    """Note an object, and those within it, under the struct that it is decoded into."""
+    met[kind].append(told)
+    for field in fields_of(kind):
+        if field.struct is not None:
+            inner = told.get(field.key)
+            for each in _objects(inner if isinstance(inner, list) else [inner]):
+                _meet(field.struct, each, met)
 
 
 @cache
-def codec_of(row: type[Row]) -> Codec:
-    """The one codec of a row."""
+def codec_of(row: type[msgspec.Struct]) -> Codec:
+    """The one codec of a row, made at its first use."""
     return Codec(row)

@@ -6,7 +6,6 @@ https://www.okx.com/docs-v5/en/#overview-rest-authentication
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -52,32 +51,31 @@ def parse_response(
     codec = codec_of(endpoint.row)
     if response.status == 200:
         try:
-            answer = codec.decode(response.body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            pass  # an error's envelope, or no envelope: looked at below
+            rows = codec.rows(response.body)
+            if rows is not None:
+                return rows
+        except ValueError as error:
+            reason = str(error)
         else:
-            if answer.code == "0":
-                return _rows(endpoint, codec, answer.data, response.body)
-    raise _explain(endpoint, response, codec, redact)
+            return _look(endpoint, response, codec, redact)
+        raise _cant_decode(endpoint, reason)
+    raise _explain(endpoint, response, redact)
 
 
-def _rows(endpoint: Endpoint, codec: Codec, twins: list[Any], body: bytes) -> list[Any]:
-    try:
-        # As many names as documented: none stands twice. Else somebody has to look.
-        if body.count(b'":') != 3 + codec.names * len(twins):
-            json.loads(body, object_pairs_hook=_each_once, parse_int=str, parse_float=str)
-        return codec.build(twins)
-    except (ValueError, RecursionError) as error:
-        reason = str(error)
-    raise _cant_decode(endpoint, reason)
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> None:
-    """Of two amounts under one name, JSON's readers take whichever they like: take neither."""
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{plain(twice, 40)} stands twice in one object")
+def _look(
+    endpoint: Endpoint, response: Response, codec: Codec, redact: Callable[[str], str]
+) -> list[Any]:
+    """The rows of an answer that isn't quite as expected."""
+    failure: OKXError | None = _failure(endpoint, response, redact)
+    if failure is None:
+        try:
+            return codec.look(response.body)
+        except RecursionError:
+            reason = "nested too deeply"
+        except (msgspec.MsgspecError, ValueError) as error:
+            reason = plain(str(error))
+        failure = _cant_decode(endpoint, reason)
+    raise failure
 
 
 def _cant_decode(endpoint: Endpoint, reason: str) -> DecodeError:
@@ -109,28 +107,33 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _decode_items = msgspec.json.Decoder(list[_Item]).decode
 
 
-def _explain(
-    endpoint: Endpoint, response: Response, codec: Codec, redact: Callable[[str], str]
-) -> OKXError:
-    if 300 <= response.status < 400:
-        return _redirected(endpoint, response, redact)
+def _failure(
+    endpoint: Endpoint, response: Response, redact: Callable[[str], str]
+) -> APIError | None:
+    """The error that OKX's envelope names; None where it names none, or there is none."""
     try:
         envelope = _decode_envelope(response.body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        envelope = None
-    if envelope is not None and str(envelope.code) != "0":
-        envelope = envelope.inner()
-        code = plain(str(envelope.code), 16, redact)
-        kind = ERROR_OF_CODE.get(code, APIError)
-        if kind is not APIError or response.status != 429:  # else it is the gateway's own JSON
-            error = kind(
-                code, plain(envelope.msg or "", 200, redact), response.status, str(endpoint)
-            )
-            if isinstance(error, RateLimitError):
-                error.retry_after = parse_retry_after(response.retry_after, response.date)
-            return error
-    if response.status == 200:
-        return _undecodable(endpoint, response, codec)
+        return None
+    if str(envelope.code) == "0":
+        return None
+    envelope = envelope.inner()
+    code = plain(str(envelope.code), 16, redact)
+    kind = ERROR_OF_CODE.get(code, APIError)
+    if kind is APIError and response.status == 429:
+        return None  # the gateway's own JSON
+    error = kind(code, plain(envelope.msg or "", 200, redact), response.status, str(endpoint))
+    if isinstance(error, RateLimitError):
+        error.retry_after = parse_retry_after(response.retry_after, response.date)
+    return error
+
+
+def _explain(endpoint: Endpoint, response: Response, redact: Callable[[str], str]) -> OKXError:
+    if 300 <= response.status < 400:
+        return _redirected(endpoint, response, redact)
+    error = _failure(endpoint, response, redact)
+    if error is not None:
+        return error
     return HTTPStatusError(
         f"{endpoint} answered HTTP {response.status} without OKX's envelope: "
         f"{plain(response.body, 200, redact) or 'empty body'}"
@@ -155,18 +158,6 @@ def _redirected(
         http_status=response.status,
         endpoint=str(endpoint),
     )
-
-
-def _undecodable(endpoint: Endpoint, response: Response, codec: Codec) -> DecodeError:
-    try:
-        codec.decode(response.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = plain(str(error))
-    except RecursionError:
-        reason = "nested too deeply"
-    else:
-        reason = "the code isn't the text '0'"
-    return _cant_decode(endpoint, reason)
 
 
 _STATUS_ADVICE = {

@@ -21,6 +21,7 @@ from okx_funding import (
     HTTPStatusError,
     InvalidParameterError,
     NonTradableAsset,
+    NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     ResponseError,
@@ -330,7 +331,7 @@ CLASS_OF = {
     "50026": ServiceUnavailableError,
     "50014": InvalidParameterError,
     "51000": InvalidParameterError,
-    "58129": InvalidParameterError,
+    "58129": NotFoundError,
     "50038": APIError,
     "404": APIError,
 }

@@ -4,8 +4,8 @@ What aiohttp would do unasked is off here, because a request costs a slot and ca
 follows no redirect, keeps no cookie, reads no proxy and no netrc from the environment, and never
 sends a request a second time when a kept-alive connection dies (`_one_shot`). A connection on
 which something came that nobody asked for is not used again (`_Connector`), and what was
-compressed is unpacked by us, up to a bound (`Unpacker`). aiohttp's exceptions hold every header
-sent, the passphrase among them, so they never leave this room, not even as a cause.
+compressed is decompressed by us, up to a bound (`Decompressor`). aiohttp's exceptions hold every
+header sent, the passphrase among them, so they never leave this room, not even as a cause.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from okx_funding.errors import (
     TransportError,
 )
 
-from .decompress import unpacker_of
+from .decompress import decompressor_of
 from .response import Response, plain
 
 _CHUNK = 2**16
@@ -188,18 +188,18 @@ class Transport:
         raise failure
 
     async def _read(self, content: aiohttp.StreamReader, encoding: str, label: str) -> bytes:
-        unpacker = unpacker_of(encoding, label)
+        decompressor = decompressor_of(encoding, label)
         parts: list[bytes] = []
         size = raw = 0
         async for part in content.iter_chunked(_CHUNK):
             raw += len(part)
-            if unpacker is not None:
-                part = unpacker.feed(part, self._max_body + 1 - size)
+            if decompressor is not None:
+                part = decompressor.feed(part, self._max_body + 1 - size)
             size += len(part)
             if max(size, raw) > self._max_body:
                 raise self._too_large(label)
             parts.append(part)
-        if unpacker is not None and raw and not unpacker.whole:
+        if decompressor is not None and raw and not decompressor.whole:
             raise ProtocolError(f"{label}: the answer was cut short, or is malformed")
         return b"".join(parts)
 

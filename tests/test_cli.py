@@ -82,7 +82,7 @@ def test_people_get_a_table_and_are_told_what_is_missing(run):
     code, out, _ = run("non-tradable-assets", "CELT", "NOSUCH")
     assert code == 0
     assert "CELT-OKTC" in out
-    assert "Nothing of NOSUCH." in out
+    assert "The account has no such assets in NOSUCH." in out
 
 
 def test_people_are_told_when_there_is_nothing(run):

@@ -131,7 +131,7 @@ def test_a_terminal_gets_one_screen_that_is_drawn_anew(watch, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("LINES", "40")
     code, out, _ = watch("--count", "1")
-    last = out.rpartition("Look 1, at ")[2]
+    last = out.rpartition("Update 1, at ")[2]
     assert code == 0
     assert "\x1b[1A\x1b[2K" in out  # up a line, and clear it
     assert out.rstrip().endswith("\x1b[?25h")  # the cursor is back

@@ -59,7 +59,7 @@ async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
     yield versions()
     try:
         settings = settings_of(args.profile)
-        origin = origin_of(args.base_url or settings.base_url or LIVE, False)
+        origin = origin_of(args.base_url or settings.base_url or LIVE, args.allow_http)
     except InvalidArgumentError as error:
         yield Finding("Settings", "problem", str(error), exit_code=USAGE)
         return

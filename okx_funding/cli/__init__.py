@@ -46,9 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.name is None or error.name.partition(".")[0] not in _EXTRA:
             raise
         return _complain(f"this command needs {error.name}: {_INSTALL}", ERROR)
-    except OSError as error:  # such as a full disk
+    except OSError as error:  # such as a full disk below standard output
         _discard_output()
-        return _complain(f"can't write: {error.strerror}", ERROR)
+        return _complain(f"can't go on: {error.strerror or error}", ERROR)
     return OK
 
 
@@ -64,7 +64,12 @@ def _complain(text: str, exit_code: int) -> int:
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
+    shown: set[str] = set()
+
     def show(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) in shown:
+            return
+        shown.add(str(message))
         print(f"okx-funding: warning: {one_line(in_options(str(message)))}", file=sys.stderr)  # noqa: T201
 
     with warnings.catch_warnings():

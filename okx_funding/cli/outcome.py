@@ -54,7 +54,8 @@ _OPTIONS = (
 
 def in_options(text: str) -> str:
     """``text`` in the words of the command line instead of Python's."""
-    text = re.sub(r"\bccy(\[\d+\])? (?=isn't|is|must)", "the currency ", text)
+    text = re.sub(r"\bccy(\[\d+\])? isn't a currency", "this isn't a currency", text)
+    text = re.sub(r"\bccy must be one of", "the unit must be one of", text)
     for argument, option in _OPTIONS:
         text = text.replace(argument, option)
     return text

@@ -39,6 +39,7 @@ THIRD_PARTIES = {
     "msgspec": {"api", "models", "wire"},
     "redis": {"buckets_redis"},
     "rich": {"cli"},
+    "shtab": {"cli"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
     "prometheus_client": {"observers"},

@@ -56,9 +56,7 @@ class FundingClient:
     withdraw: seconds that a refused request's share of the limit stays unused, in case
     another program spends it; 0 turns it off. silent_start: wait one window before the first
     request, for a process that may follow close upon another of the same user.
-    promote_above: with more than so many full batches of currencies waiting, ask once for all
-    there are and serve everybody from it. That rests on the assumption that OKX's answer
-    without ``ccy`` holds every currency's rows; off by default. observer: see `okx_funding.events`.
+    observer: see `okx_funding.events`.
 
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
     """
@@ -80,7 +78,6 @@ class FundingClient:
         pacing: Pacing = "burst",
         withdraw: float = WITHDRAW,
         silent_start: bool = False,
-        promote_above: int | None = None,
         observer: Observer | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
@@ -102,9 +99,6 @@ class FundingClient:
                 max_retries=count("max_retries", max_retries, 0),
                 max_refusals=count("max_refusals", max_refusals, 1),
                 max_queue=count("max_queue", max_queue, 1),
-                promote_above=(
-                    None if promote_above is None else count("promote_above", promote_above, 0)
-                ),
             ),
             observer=observer,
         )
@@ -241,7 +235,7 @@ class FundingClient:
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
         assert self._tally is not None
-        return lane.call(keys, self._tally, timeout, priority, max_age)
+        return lane.ask(keys, self._tally, timeout, priority, max_age)
 
     def _started(self) -> Session:
         if self._closed:

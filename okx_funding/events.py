@@ -114,19 +114,11 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class SlotWon:
-    """A batch's slot was won after ``waited`` seconds at the head of the queue or behind it."""
-
-    endpoint: str
-    user: str
-    waited: float
-
-
-@dataclass(frozen=True, slots=True)
 class BatchDispatched:
     """A request leaves. ``batch`` is its number, the same in all events of one request.
 
-    ``calls`` are the numbers of the calls that wait for it.
+    ``calls`` are the numbers of the calls that wait for it; ``waited`` is how many seconds the
+    oldest of them waited for the slot.
     """
 
     endpoint: str
@@ -135,6 +127,7 @@ class BatchDispatched:
     keys: int
     callers: int
     calls: tuple[int, ...] = ()
+    waited: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +162,7 @@ class RetryScheduled:
     reason: str
 
 
-Event = (
-    CallStarted
-    | CallEnded
-    | SlotWon
-    | BatchDispatched
-    | ResponseReceived
-    | Refused
-    | RetryScheduled
-)
+Event = CallStarted | CallEnded | BatchDispatched | ResponseReceived | Refused | RetryScheduled
 
 
 class Observer(Protocol):

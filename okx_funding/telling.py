@@ -17,7 +17,6 @@ from .events import (
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
 )
 
 logger: logging.Logger = logging.getLogger("okx_funding.observers")
@@ -88,11 +87,12 @@ class Teller:
     def departure(self, batch: Batch, user: str) -> None:
         """A request leaves."""
         waited = batch.sent_at - min(question.since for question in batch.questions.values())
-        self._tell(SlotWon(self._endpoint, user, waited))
         tickets = dict.fromkeys(ticket for ticket, _ in batch.tickets())
         calls = tuple(ticket.number for ticket in tickets if isinstance(ticket, WatchedTicket))
         keys, callers = len(batch.questions), batch.callers
-        self._tell(BatchDispatched(self._endpoint, user, batch.number, keys, callers, calls))
+        self._tell(
+            BatchDispatched(self._endpoint, user, batch.number, keys, callers, calls, waited)
+        )
 
     def answer(
         self, batch: Batch, user: str, seconds: float, outcome: Exception | None, frozen: float = 0

@@ -22,7 +22,6 @@ from okx_funding.events import (
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
 )
 
 _LINKS = 128
@@ -49,7 +48,6 @@ class OpenTelemetryObserver:
         self._calls: dict[int, Span] = {}
         self._batches: dict[BatchKey, Span] = {}
         self._served: OrderedDict[BatchKey, tuple[int, ...]] = OrderedDict()
-        self._waited = 0.0
 
     def __call__(self, event: Event) -> None:
         """Begin a span, end it, or note something in it."""
@@ -58,8 +56,6 @@ class OpenTelemetryObserver:
                 self._call_started(event)
             case CallEnded():
                 self._call_ended(event)
-            case SlotWon():
-                self._waited = event.waited  # of the batch that is told next
             case BatchDispatched():
                 self._batch_dispatched(event)
             case ResponseReceived():
@@ -95,7 +91,7 @@ class OpenTelemetryObserver:
                 "okx_funding.batch": event.batch,
                 "okx_funding.keys": event.keys,
                 "okx_funding.callers": len(event.calls),
-                "okx_funding.waited": self._waited,
+                "okx_funding.waited": event.waited,
             },
             links=[Link(call.get_span_context()) for call in calls[:_LINKS]],
         )

@@ -20,7 +20,6 @@ from okx_funding.events import (
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
     Statistics,
 )
 
@@ -105,9 +104,8 @@ class PrometheusObserver:
             case CallEnded():
                 self._of(event, self._calls, event.outcome).inc()
                 self._of(event, self._call_seconds).observe(event.seconds)
-            case SlotWon():
-                self._of(event, self._slot_wait).observe(event.waited)
             case BatchDispatched():
+                self._of(event, self._slot_wait).observe(event.waited)
                 self._of(event, self._batch_keys).observe(event.keys)
                 self._of(event, self._batch_callers).observe(len(event.calls))
             case ResponseReceived():

@@ -17,6 +17,7 @@ is on the wire.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,6 +39,9 @@ SLICE = 500
 Answers = dict[Key, Any]
 """Of a caller with several keys: see `Ticket.answers`."""
 
+_numbers = itertools.count(1)
+"""Of the process, so that one observer of several clients can tell their requests apart."""
+
 
 class Batcher:
     """The waiting callers of one lane."""
@@ -57,7 +61,6 @@ class Batcher:
         self._memory: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
         self._suspects: OrderedDict[Key, float] = OrderedDict()
         self._serial = 0
-        self._batches = 0
 
     def __repr__(self) -> str:
         return f"<Batcher: {self.callers} callers, {self.placed} keys placed>"
@@ -280,8 +283,7 @@ class Batcher:
 
     def launch(self, batch: Batch, now: float) -> None:
         """The request that leaves now is for this batch."""
-        self._batches += 1
-        batch.number = self._batches
+        batch.number = next(_numbers)
         batch.sent_at = now
         batch.aloft = True
         batch.departures = self._departures

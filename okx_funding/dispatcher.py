@@ -29,6 +29,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from okx_funding.telemetry import log
+
 from .batching import SLICE, Batcher
 from .callers import Batch, Key, Ticket
 from .circuit import AuthCircuit
@@ -266,6 +268,7 @@ class Dispatcher:
             self.line.wake()
         if outcome is not None:
             self._hush(outcome)
+        self._log_answer(batch, outcome, frozen, now)
         self._tell_answer(batch, slot, outcome, frozen)
         if not isinstance(outcome, ConnectError):
             self.host.reached()
@@ -311,6 +314,16 @@ class Dispatcher:
             self.loop.call_soon(self._hand_out, answering)
             return
 
+    def _log_answer(
+        self, batch: Batch, outcome: OKXError | None, frozen: float, now: float
+    ) -> None:
+        name, user = self.endpoint.name, self.line.key.user
+        word = "ok" if outcome is None else type(outcome).__name__
+        keys, callers = len(batch.questions), batch.callers
+        log.request(name, user, batch.number, keys, callers, self.last_trip, word)
+        if isinstance(outcome, RateLimitError):
+            log.REFUSALS.refused(self.line.bucket, name, user, now, frozen)
+
     def _tell_answer(
         self, batch: Batch, slot: Any, outcome: OKXError | None, frozen: float = 0.0
     ) -> None:
@@ -325,7 +338,7 @@ class Dispatcher:
         if not pause:
             return
         user = self.line.key.user
-        logger.warning("OKX goes on refusing the key of %s: it rests for %g s", user, pause)
+        log.key_at_rest(user, pause)
         for member in list(self.circuit.members):
             if isinstance(member, Dispatcher):
                 member.line.wake()  # whoever waits there is told

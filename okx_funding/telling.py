@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from .callers import Batch, Ticket
+from .endpoints import Endpoint
 from .events import (
     BatchDispatched,
     CallEnded,
@@ -62,9 +63,12 @@ class WatchedTicket(Ticket):
 class Teller:
     """Makes events of what happens to the calls and requests of one endpoint."""
 
-    def __init__(self, observer: Observer, endpoint: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, observer: Observer, endpoint: Endpoint, host: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._observer = observer
-        self._endpoint = endpoint
+        self._endpoint = endpoint.name
+        self._request = (host, endpoint.method, endpoint.path)
         self._loop = loop
 
     def ticket(self, user: str, now: float) -> WatchedTicket:
@@ -91,7 +95,9 @@ class Teller:
         calls = tuple(ticket.number for ticket in tickets if isinstance(ticket, WatchedTicket))
         keys, callers = len(batch.questions), batch.callers
         self._tell(
-            BatchDispatched(self._endpoint, user, batch.number, keys, callers, calls, waited)
+            BatchDispatched(
+                self._endpoint, user, batch.number, keys, callers, calls, waited, *self._request
+            )
         )
 
     def answer(
@@ -99,7 +105,8 @@ class Teller:
     ) -> None:
         """An answer came, or none will."""
         word = "ok" if outcome is None else type(outcome).__name__
-        self._tell(ResponseReceived(self._endpoint, user, batch.number, seconds, word))
+        status = 200 if outcome is None else getattr(outcome, "http_status", None)
+        self._tell(ResponseReceived(self._endpoint, user, batch.number, seconds, word, status))
         if frozen:
             self._tell(Refused(self._endpoint, user, batch.number, frozen))
 

@@ -240,7 +240,9 @@ def site(out: Path) -> None:
             text = text.replace("](../benchmarks/README.md)", "](questions.md)")
             text = text.replace("](../docs/", "](")
             page.write_text(text, "utf-8")
-        subprocess.run([sys.executable, "-m", "zensical", "build", "--strict"], cwd=copy, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "zensical", "build", "--strict"], cwd=copy, check=True
+        )
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(copy / "site", out)
 

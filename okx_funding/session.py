@@ -179,7 +179,9 @@ class Session:
             policy=profile.policy,
             flights=self._flights,
             total=self._total,
-            teller=Teller(observer, endpoint, profile.origin, loop) if observer is not None else None,
+            teller=Teller(observer, endpoint, profile.origin, loop)
+            if observer is not None
+            else None,
             circuit=self._circuit(profile),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,

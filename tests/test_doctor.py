@@ -68,7 +68,8 @@ def test_all_is_well_with_the_simulated_exchange(ask):
     assert code == 0
     assert [finding["status"] for finding in found.values()] == ["ok"] * 9
     assert list(found) == [
-        "Versions", "Host", "Credentials", "DNS", "Round trip", "Clock", "Key", "Permissions", "Limits"
+        "Versions", "Host", "Credentials", "DNS", "Round trip", "Clock", "Key", "Permissions",
+        "Limits",
     ]  # fmt: skip
     assert found["Key"]["text"] == "cana...11, live, of User ID 1234"
     assert found["Limits"]["text"].startswith("get_non_tradable_assets 6 per 1 s, ")

@@ -15,6 +15,8 @@ from okx_funding.simulator import Fault, SimulatedExchange
 from tests.support import ASSETS, some, someone, start, virtual_loop
 from tests.wireless import Wireless, busy, error, names, nothing_left, outcomes, unavailable
 
+pytestmark = pytest.mark.slow
+
 MOST = 3000
 """Callbacks after which a scene that isn't over never will be."""
 

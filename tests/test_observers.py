@@ -451,14 +451,17 @@ async def test_each_call_has_a_span_that_is_linked_to_its_request(traced, traces
 
 async def test_two_clients_of_one_user_lose_no_span(okx_exchange, traces):
     for retries in (1, 2):  # other settings, hence requests of their own
-        async with FundingClient(
-            okx_exchange.credentials,
-            base_url=okx_exchange.base_url,
-            observer=traces.observer,
-            max_retries=retries,
-        ) as one, FundingClient(
-            okx_exchange.credentials, base_url=okx_exchange.base_url, observer=traces.observer
-        ) as other:
+        async with (
+            FundingClient(
+                okx_exchange.credentials,
+                base_url=okx_exchange.base_url,
+                observer=traces.observer,
+                max_retries=retries,
+            ) as one,
+            FundingClient(
+                okx_exchange.credentials, base_url=okx_exchange.base_url, observer=traces.observer
+            ) as other,
+        ):
             await asyncio.gather(
                 one.get_non_tradable_assets("CELT"), other.get_non_tradable_assets("CELT")
             )
@@ -579,7 +582,8 @@ async def test_the_text_of_statistics_is_short_for_many_users():
         head, *lines = str(session.statistics()).splitlines()
         assert head.startswith("200 calls (200 answered")
         (line,) = lines
-        assert line.strip().startswith(f"{ASSETS} of 200 users: 1000 of 1200 slots free, 0 callers")
+        assert line.strip().startswith(f"{ASSETS} of 200 users: ")
+        assert " of 1200 slots free, 0 callers waiting, " in line
         assert "200 sent, 0 refused" in line
 
 

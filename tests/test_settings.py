@@ -101,7 +101,9 @@ def test_a_profile_of_the_environment_that_is_not_there_is_refused(write, monkey
 
 def test_keys_that_no_profile_has_are_named_in_a_warning(write):
     write(BOT.replace("demo = true", 'base_url = "https://eea.okx.com"\nretries = 3'))
-    with pytest.warns(settings.CredentialsWarning, match="unknown keys, which have no effect: base_url, retries"):
+    with pytest.warns(
+        settings.CredentialsWarning, match="unknown keys, which have no effect: base_url, retries"
+    ):
         settings.settings("bot")
 
 

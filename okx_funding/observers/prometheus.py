@@ -42,7 +42,6 @@ _GAUGES: dict[str, tuple[str, Callable[[Iterable[float]], float], Callable[..., 
 """What is read of the buckets at each scrape, and how it is put together for several users."""
 
 
-
 def _furthest(offsets: Iterable[float]) -> float:
     return max(offsets, key=abs)
 

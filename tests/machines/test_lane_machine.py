@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -53,6 +54,8 @@ from tests.wireless import (
     unavailable,
     unreachable,
 )
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 

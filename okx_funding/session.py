@@ -51,7 +51,12 @@ class Profile:
     demo: bool = False
     request_timeout: float = 10.0
     policy: Policy = Policy()
-    observer: Observer | None = None
+    observer: Observer | None = dataclasses.field(default=None, compare=False)
+    told: int = dataclasses.field(init=False)
+    """Which observer: itself and no equal one is meant, and it needn't have a hash."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told", id(self.observer))
 
 
 class Session:

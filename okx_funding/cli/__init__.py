@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from .outcome import ERROR, INTERRUPTED, OK, USAGE, Failure, in_options, one_line
 from .parser import make_parser
 
-
 _EXTRA = {"rich", "shtab"}
 _INSTALL = "pip install 'okx-funding[cli]', or pip install '.[cli]' in a checkout"
 

@@ -242,7 +242,9 @@ def run(options: Options) -> Report:
     report.tables += [grid, judged, table]
     report.figures = {"strategies": figures, "scenarios": trouble}
     if missing("ccxt"):
-        report.skipped.append("ccxt's throttler: ccxt isn't installed (the extra bench has it)")
+        report.skipped.append(
+            "ccxt's throttler: ccxt isn't installed (the group benchmarks has it)"
+        )
     return report
 
 

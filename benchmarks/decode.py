@@ -74,7 +74,7 @@ def run(options: Options) -> Report:
     """One row, a full request, and everything at once."""
     report = Report()
     if missing("orjson"):
-        report.skipped.append("orjson isn't installed (the extra bench has it)")
+        report.skipped.append("orjson isn't installed (the group benchmarks has it)")
     for size in _SIZES:
         body = server.body(f"{server.ASSETS}?ccy={','.join(server.CURRENCIES[:size])}")
         operations = max(20, options.pick(20_000, 4_000) // size)

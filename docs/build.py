@@ -1,7 +1,7 @@
 """Makes ``reference.md`` from the docstrings, and the site from all pages.
 
     python docs/build.py             the reference
-    python docs/build.py --site      the site, in site/ (pip install 'okx-funding[docs]')
+    python docs/build.py --site      the site, in site/ (nox -s docs installs it)
 
 The source is read, not imported: nothing that is optional has to be installed.
 """
@@ -240,7 +240,9 @@ def site(out: Path) -> None:
             text = text.replace("](../benchmarks/README.md)", "](questions.md)")
             text = text.replace("](../docs/", "](")
             page.write_text(text, "utf-8")
-        subprocess.run([sys.executable, "-m", "zensical", "build"], cwd=copy, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "zensical", "build", "--strict"], cwd=copy, check=True
+        )
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(copy / "site", out)
 

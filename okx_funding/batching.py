@@ -17,19 +17,20 @@ is on the wire.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from .callers import AGING, REFUSED, Batch, Key, Question, Solo, Ticket, Trial, Turns
+from .callers import AGING, REFUSED, Batch, Key, Question, Ticket, Trial, Turns
 from .errors import InvalidParameterError
 
 MEMORY = 4096
 """Keys whose last answers are kept for callers who accept an old one."""
 SUSPICION = 300.0
-"""Seconds for which a key that OKX refused is asked alone, or all keys aren't asked at once."""
+"""Seconds for which a key that OKX refused is asked alone."""
 SUSPECTS = 1024
 """Keys that are under suspicion at most."""
 SLICE = 500
@@ -38,14 +39,15 @@ SLICE = 500
 Answers = dict[Key, Any]
 """Of a caller with several keys: see `Ticket.answers`."""
 
+_numbers = itertools.count(1)
+"""Of the process, so that one observer of several clients can tell their requests apart."""
+
 
 class Batcher:
     """The waiting callers of one lane."""
 
-    def __init__(self, max_keys: int, promote_above: int | None = None) -> None:
+    def __init__(self, max_keys: int) -> None:
         self.max_keys = max_keys
-        self.promote_above: int | None = promote_above if max_keys > 1 else None
-        """Full batches waiting above which everything is asked for at once; None: never."""
         self.callers: int = 0
         """Callers that aren't answered yet, those on the wire included."""
         self.placed: int = 0
@@ -58,9 +60,7 @@ class Batcher:
         self._departures = 0
         self._memory: OrderedDict[Key, tuple[float, list[Any]]] = OrderedDict()
         self._suspects: OrderedDict[Key, float] = OrderedDict()
-        self._demoted_until = -math.inf
         self._serial = 0
-        self._batches = 0
 
     def __repr__(self) -> str:
         return f"<Batcher: {self.callers} callers, {self.placed} keys placed>"
@@ -71,9 +71,9 @@ class Batcher:
             self._trials.popleft()
         return bool(self.placed or self._trials)
 
-    def requests(self, now: float) -> int:
+    def requests(self) -> int:
         """How many requests those who are placed will need."""
-        return 1 if self._too_many(now) else math.ceil(self.placed / self.max_keys)
+        return math.ceil(self.placed / self.max_keys)
 
     # -- coming and leaving ----------------------------------------------------------------
 
@@ -175,13 +175,6 @@ class Batcher:
                     return True
         return False
 
-    def solo_of(self, ticket: Ticket) -> Solo | None:
-        """What the caller sends in its own task, if it does."""
-        for batch in self._out:
-            if isinstance(batch, Solo) and not batch.unseen and batch.ticket is ticket:
-                return batch
-        return None
-
     def waiters(self) -> set[Ticket]:
         """Everybody who waits for something that isn't on the wire."""
         return {ticket for question in self._waiting.values() for ticket in question.askers}
@@ -255,8 +248,6 @@ class Batcher:
 
     def ahead_of(self, keys: Sequence[Key], priority: int, now: float) -> int:
         """How many placed keys are asked before the last of the first turn of ``keys``."""
-        if self._too_many(now):
-            return 0
         last = (-math.inf, 0)
         for key in keys[: self.max_keys]:
             question = self._waiting.get(key)
@@ -284,23 +275,15 @@ class Batcher:
     def take(self, now: float) -> Batch | None:
         """What the request that leaves now asks for; None when nobody waits."""
         batch = self._take_part(now) if self._trials else None
-        if batch is None and self.promote_above is not None:
-            batch = self._take_everything(now)
         if batch is None:
             batch = self._take_some(now)
         if batch is not None:
             self.launch(batch, now)
         return batch
 
-    @property
-    def lets_pass(self) -> bool:
-        """Whether keys that come while nobody waits are asked at once, just as they come."""
-        return not (self._suspects or self._accused or self.promote_above == 0)
-
     def launch(self, batch: Batch, now: float) -> None:
         """The request that leaves now is for this batch."""
-        self._batches += 1
-        batch.number = self._batches
+        batch.number = next(_numbers)
         batch.sent_at = now
         batch.aloft = True
         batch.departures = self._departures
@@ -368,38 +351,6 @@ class Batcher:
             later = long.later.popleft()
             if later.queue is None and not later.held and self._waiting.get(later.key) is later:
                 self._place_turn(later, ticket, long, now)
-
-    def _take_everything(self, now: float) -> Batch | None:
-        if not self._too_many(now):
-            return None
-        questions = [
-            question
-            for question in self._waiting.values()
-            if not question.held
-            and (question.key is None or not self._must_be_alone(question.key, now))
-        ]
-        for question in questions:
-            if question.queue is None:  # a later turn's
-                self._rank(question, 0, now)
-            self._unplace(question)
-            del self._waiting[question.key]
-        for question in questions:
-            self._turn_over(question, now)
-        return Batch(questions, everything=True) if questions else None
-
-    def _too_many(self, now: float) -> bool:
-        """Whether so many keys wait that all there are had better be asked for at once."""
-        if self.promote_above is None or now < self._demoted_until:
-            return False
-        enough = self.promote_above * self.max_keys
-        if len(self._waiting) <= enough:
-            return False
-        alone = sum(len(queue) for (_, alone), queue in self._queues.items() if alone)
-        return len(self._waiting) - len(self._accused) - alone > enough
-
-    def demote(self, now: float) -> None:
-        """OKX didn't answer for everything at once: batches are asked for a while."""
-        self._demoted_until = now + SUSPICION
 
     def put_back(self, batch: Batch, now: float) -> bool:
         """The batch goes back to the head, with whoever still waits; False when nobody does."""
@@ -585,17 +536,6 @@ class Batcher:
                 if steps % SLICE == 0:
                     yield
         self._out.pop(batch, None)
-
-    def settle_solo(self, solo: Solo, rows_of: Callable[[Key], list[Any]]) -> None:
-        """Give its rows to a caller who is alone and of whom nobody knows."""
-        del self._out[solo]
-        solo.rows = []
-        for key in solo.asks:
-            rows = rows_of(key)
-            self._remember(key, solo.sent_at, rows)
-            solo.rows += rows
-        self.callers -= 1
-        solo.tally.answered += 1
 
     def _remember(self, key: Key, asked_at: float, rows: list[Any]) -> None:
         memory = self._memory

@@ -53,12 +53,6 @@ REFUSED: tuple[Any, ...] = _Refused()
 class Home(Protocol):
     """Where a ticket belongs."""
 
-    def ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
-        """One for a caller who came at ``now``."""
-
-    def started(self, ticket: Ticket) -> None:
-        """Tell of its call."""
-
     def leave(self, ticket: Ticket) -> None:
         """Its caller was cancelled."""
 
@@ -162,27 +156,21 @@ class Batch:
     """The questions of one request."""
 
     __slots__ = (
-        "_questions",
         "aloft",
         "departures",
-        "everything",
         "number",
+        "questions",
         "resting",
         "sent_at",
         "trial",
     )
 
-    def __init__(
-        self, questions: Iterable[Question], trial: Trial | None = None, everything: bool = False
-    ) -> None:
+    def __init__(self, questions: Iterable[Question], trial: Trial | None = None) -> None:
         self.number: int = 0
-        self._questions: dict[Key, Question] = {}
-        for question in questions:
-            self._questions[question.key] = question
+        self.questions: dict[Key, Question] = {each.key: each for each in questions}
+        """What it asks, by key."""
         self.trial: Trial | None = trial
         """Whose part it is, where OKX refused a larger batch for a parameter."""
-        self.everything: bool = everything
-        """Whether it asks for all there is, without naming keys."""
         self.sent_at: float = math.inf
         self.departures: int = 0
         """How many callers had left the lane when it was chosen."""
@@ -192,20 +180,15 @@ class Batch:
         """Whether it failed and waits for the time of its next attempt."""
 
     @property
-    def questions(self) -> dict[Key, Question]:
-        """What it asks, by key."""
-        return self._questions
-
-    @property
     def keys(self) -> list[str]:
         """The keys to send; none for "all"."""
-        return [] if self.everything else [key for key in self.questions if key is not None]
+        return [key for key in self.questions if key is not None]
 
     @property
     def callers(self) -> int:
         """How many callers wait for it, each key's counted."""
         callers = 0
-        for question in self._questions.values():
+        for question in self.questions.values():
             callers += len(question.askers)
         return callers
 
@@ -213,7 +196,7 @@ class Batch:
     def failures(self) -> int:
         """The most attempts that failed for one of its questions."""
         most = 0
-        for question in self._questions.values():
+        for question in self.questions.values():
             if question.past is not NOTHING:
                 most = max(most, question.past.failures)
         return most
@@ -221,7 +204,7 @@ class Batch:
     @property
     def repeated(self) -> bool:
         """Whether any of it was asked before, in vain."""
-        for question in self._questions.values():
+        for question in self.questions.values():
             past = question.past
             if past is not NOTHING and (past.failures or past.refusals):
                 return True
@@ -246,71 +229,6 @@ class Batch:
             for ticket, before in list(question.askers.items()):
                 if not ticket.done():
                     yield ticket, question.past.since(before)
-
-
-class Solo(Batch):
-    """What a caller who is alone asks, and sends in its own task.
-
-    It is a ticket and questions only once somebody looks: who joins it on the wire, who waits for
-    its end, or whoever has to do with it when it fails.
-    """
-
-    __slots__ = ("_ticket", "asks", "home", "priority", "rows", "since", "tally")
-
-    def __init__(
-        self, keys: Sequence[Key], home: Home, tally: Tally, priority: int, since: float
-    ) -> None:
-        super().__init__(())
-        self.asks: Sequence[Key] = keys
-        self.home: Home = home
-        self.tally: Tally = tally
-        self.priority: int = priority
-        self.since: float = since
-        """When its caller came."""
-        self.rows: list[Any] | None = None
-        """The answer, if nobody looked until it came."""
-        self._ticket: Ticket | None = None
-
-    @property
-    def ticket(self) -> Ticket:
-        """What its caller waits on."""
-        self.see()
-        assert self._ticket is not None
-        return self._ticket
-
-    @property
-    def unseen(self) -> bool:
-        """Whether nobody looked yet."""
-        return self._ticket is None
-
-    def see(self) -> None:
-        """It is a ticket from now on."""
-        if self._ticket is None:
-            self._ticket = self.home.ticket(self.asks, self.tally, self.since)
-            self.home.started(self._ticket)  # whoever is told may make it see, by calling too
-
-    @property
-    def questions(self) -> dict[Key, Question]:
-        """What it asks, by key."""
-        if not self._questions:
-            ticket = self.ticket
-            # Whoever else came at this moment came later, for nobody waited.
-            for number, key in enumerate(self.asks, -len(self.asks)):
-                question = self._questions[key] = Question(key, self.since)
-                question.askers[ticket] = NOTHING
-                question.priority = self.priority
-                question.rank = (self.since - self.priority * AGING, number)
-        return self._questions
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys to send; none for "all"."""
-        return [key for key in self.asks if key is not None]
-
-    @property
-    def callers(self) -> int:
-        """How many callers wait for it, each key's counted."""
-        return super().callers if self._questions else len(self.asks)
 
 
 class Trial:

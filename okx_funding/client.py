@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from . import hints
 from .arguments import (
     count,
     currencies,
@@ -44,8 +45,9 @@ class FundingClient:
 
     credentials: whose account; see `Credentials`. profile: a profile of ``~/.okx/config.toml``.
     session: a `Session` shared with other clients; without one the client opens its own on
-    first use and closes it. base_url: ``https://www.okx.com``, ``https://eea.okx.com`` or
-    ``https://us.okx.com``; plain http is refused unless the host is loopback or ``allow_http``.
+    first use and closes it. base_url: ``https://www.okx.com`` (or OKX's newer
+    ``https://openapi.okx.com``), ``https://eea.okx.com``, ``https://us.okx.com`` or
+    ``https://tr.okx.com``; plain http is refused unless the host is loopback or ``allow_http``.
     demo: demo trading (``x-simulated-trading: 1``).
     request_timeout: seconds for one attempt on the wire. max_retries: further attempts for a
     fault that may pass. max_refusals: refusals for the rate limit in a row after which a call
@@ -56,12 +58,23 @@ class FundingClient:
     withdraw: seconds that a refused request's share of the limit stays unused, in case
     another program spends it; 0 turns it off. silent_start: wait one window before the first
     request, for a process that may follow close upon another of the same user.
-    promote_above: with more than so many full batches of currencies waiting, ask once for all
-    there are and serve everybody from it. That rests on the assumption that OKX's answer
-    without ``ccy`` holds every currency's rows; off by default. observer: see `okx_funding.events`.
+    observer: see `okx_funding.events`.
 
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
     """
+
+    if not TYPE_CHECKING:  # type checkers see __init__ alone
+
+        def __new__(cls, *positional: object, **options: object) -> Self:
+            """Refuse what other libraries take, with a word on what to write instead."""
+            hint = None
+            if cls.__init__ is FundingClient.__init__:
+                known = ("credentials", *cls.__init__.__kwdefaults__)
+                hint = hints.of_constructor(positional, options, known)
+            if hint is not None:
+                del positional, options  # they may be keys, and a traceback may show them
+                raise InvalidArgumentError(hint)
+            return super().__new__(cls)
 
     def __init__(
         self,
@@ -80,7 +93,6 @@ class FundingClient:
         pacing: Pacing = "burst",
         withdraw: float = WITHDRAW,
         silent_start: bool = False,
-        promote_above: int | None = None,
         observer: Observer | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
@@ -89,6 +101,10 @@ class FundingClient:
             raise InvalidArgumentError("session must be an okx_funding.Session")
         if demo is not None and not isinstance(demo, bool):
             raise InvalidArgumentError("demo must be True, False or None")
+        if observer is not None and not callable(observer):
+            raise InvalidArgumentError(
+                f"observer must be a function of one event, not {type(observer).__name__}"
+            )
         credentials, settings = resolve(credentials, profile)
         url = base_url if base_url is not None else settings.base_url
         if demo is None:
@@ -102,9 +118,6 @@ class FundingClient:
                 max_retries=count("max_retries", max_retries, 0),
                 max_refusals=count("max_refusals", max_refusals, 1),
                 max_queue=count("max_queue", max_queue, 1),
-                promote_above=(
-                    None if promote_above is None else count("promote_above", promote_above, 0)
-                ),
             ),
             observer=observer,
         )
@@ -241,7 +254,7 @@ class FundingClient:
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
         assert self._tally is not None
-        return lane.call(keys, self._tally, timeout, priority, max_age)
+        return lane.ask(keys, self._tally, timeout, priority, max_age)
 
     def _started(self) -> Session:
         if self._closed:

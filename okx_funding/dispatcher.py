@@ -14,10 +14,6 @@ All decisions are synchronous functions between two awaits: nothing can be cance
 through one. A slot is taken only when a batch is sure to leave, and it is given back in exactly
 one place, at the end of the flight that holds it. A retry is no special road: its questions go
 back to the head of the queue and must win a slot like all others.
-
-A caller that finds nobody waiting sends in its own task (`Solo`), which saves a third of the time
-that a call takes here. It stays alone as long as nobody else comes in the same turn of the loop.
-Cancelling it ends its request; whoever joined that meanwhile is asked for anew.
 """
 
 from __future__ import annotations
@@ -28,13 +24,15 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from okx_funding.telemetry import log
+
 from .batching import SLICE, Batcher
-from .callers import Batch, Key, Solo, Ticket
+from .callers import Batch, Key, Ticket
 from .circuit import AuthCircuit
 from .endpoints import Endpoint
 from .errors import (
@@ -42,7 +40,6 @@ from .errors import (
     ClientClosedError,
     ClockSkewError,
     ConnectError,
-    DecodeError,
     HTTPStatusError,
     InvalidParameterError,
     OKXError,
@@ -50,7 +47,6 @@ from .errors import (
     ProtocolError,
     RateLimitError,
     ResponseError,
-    ResponseTooLargeError,
 )
 from .flights import Flights
 from .hosts import Host
@@ -71,7 +67,6 @@ class Policy:
     max_retries: int = 2
     max_refusals: int = 10
     max_queue: int = 200_000
-    promote_above: int | None = None
 
 
 Send = Callable[[Endpoint, str], Awaitable[Response]]
@@ -101,7 +96,7 @@ class Dispatcher:
         self.loop: asyncio.AbstractEventLoop = line.loop
         self.host = host
         self.policy = policy
-        self.batcher: Batcher = Batcher(endpoint.max_keys, policy.promote_above)
+        self.batcher: Batcher = Batcher(endpoint.max_keys)
         self.circuit: AuthCircuit = circuit or AuthCircuit()
         self.circuit.members.add(self)
         self.flights = flights
@@ -153,7 +148,6 @@ class Dispatcher:
 
         What is on the wire goes on; if it fails, it isn't tried again for them.
         """
-        self.line.unboard()
         if tally is None:
             self.closed = True
         else:
@@ -192,35 +186,6 @@ class Dispatcher:
         task = self.loop.create_task(self.fly(batch, slot))
         self.flights.tasks.add(task)
         task.add_done_callback(partial(self._flight_over, batch, slot))
-
-    def place(self, solo: Solo) -> None:
-        """Let a caller that isn't alone any more wait like all others."""
-        if solo.unseen or not solo.ticket.done():
-            self.batcher.callers -= 1  # it was one already
-            self.batcher.add(solo.ticket, solo.priority, solo.since)
-        self.wake()
-
-    def dispatch_solo(self, solo: Solo) -> Coroutine[Any, Any, None] | None:
-        """The flight of a caller who is alone still; None where it has to wait."""
-        line, now = self.line, self.loop.time()
-        if not line.is_boarded(solo):
-            return None
-        slot = None
-        if (
-            now >= self.host.closed_until
-            and self.batcher.lets_pass
-            and self.circuit.refusal(now) is None
-            and (solo.unseen or not solo.ticket.done())
-        ):
-            slot = line.bucket.take(now)
-        if slot is None:
-            line.unboard()
-            return None
-        line.departs()
-        self.batcher.launch(solo, now)
-        self.circuit.sends()
-        line.bucket.load(slot, len(solo.asks), solo.callers)
-        return self.flights.solo(solo, self.fly(solo, slot))
 
     def _flight_over(self, batch: Batch, slot: Any, task: asyncio.Task[None]) -> None:
         self.flights.tasks.discard(task)
@@ -303,6 +268,7 @@ class Dispatcher:
             self.line.wake()
         if outcome is not None:
             self._hush(outcome)
+        self._log_answer(batch, outcome, frozen, now)
         self._tell_answer(batch, slot, outcome, frozen)
         if not isinstance(outcome, ConnectError):
             self.host.reached()
@@ -311,10 +277,7 @@ class Dispatcher:
     def _answered(self, batch: Batch, rows: list[Any]) -> None:
         self.host.budget.succeeded(again=batch.failures > 0)
         rows_of = self._rows_by_key(rows)
-        if isinstance(batch, Solo) and batch.unseen:
-            self.batcher.settle_solo(batch, rows_of)
-        else:
-            self._hand_out(self.batcher.settle(batch, rows_of))
+        self._hand_out(self.batcher.settle(batch, rows_of))
         if batch.trial is not None:
             self.batcher.part_passed(batch, self.loop.time())
             self.wake()
@@ -351,6 +314,16 @@ class Dispatcher:
             self.loop.call_soon(self._hand_out, answering)
             return
 
+    def _log_answer(
+        self, batch: Batch, outcome: OKXError | None, frozen: float, now: float
+    ) -> None:
+        name, user = self.endpoint.name, self.line.key.user
+        word = "ok" if outcome is None else type(outcome).__name__
+        keys, callers = len(batch.questions), batch.callers
+        log.request(name, user, batch.number, keys, callers, self.last_trip, word)
+        if isinstance(outcome, RateLimitError):
+            log.REFUSALS.refused(self.line.bucket, name, user, now, frozen)
+
     def _tell_answer(
         self, batch: Batch, slot: Any, outcome: OKXError | None, frozen: float = 0.0
     ) -> None:
@@ -365,7 +338,7 @@ class Dispatcher:
         if not pause:
             return
         user = self.line.key.user
-        logger.warning("OKX goes on refusing the key of %s: it rests for %g s", user, pause)
+        log.key_at_rest(user, pause)
         for member in list(self.circuit.members):
             if isinstance(member, Dispatcher):
                 member.line.wake()  # whoever waits there is told
@@ -377,12 +350,7 @@ class Dispatcher:
         if not self.endpoint.retry_is_safe:
             closed = self.unknown("closed in flight")
         self.circuit.saw(closed, self.loop.time())
-        if isinstance(batch, Solo) and not (self.closed and batch in self.flights.aborted):
-            batch.count(requests=1)
-            batch.ticket.cancel()
-            self._again(batch, closed)  # for whoever joined it meanwhile
-        else:
-            self._fail(batch, closed)
+        self._fail(batch, closed)
 
     def unknown(self, reason: object) -> OutcomeUnknownError:
         """For whoever can't be told whether it took effect."""
@@ -408,9 +376,6 @@ class Dispatcher:
         if not self.endpoint.retry_is_safe and error.sent:
             error = self.unknown(error) if may_have_worked(error) else error
             kind = None
-        if batch.everything and isinstance(error, DecodeError | ResponseTooLargeError):
-            self._demote(batch, error)
-            return
         if kind is None:
             self._fail(batch, error)
             return
@@ -471,12 +436,6 @@ class Dispatcher:
         self.batcher.put_back(batch, self.loop.time())
         self.wake()
 
-    def _demote(self, batch: Batch, error: OKXError) -> None:
-        """OKX doesn't want to be asked for everything at once, or can't answer it."""
-        self.batcher.demote(self.loop.time())
-        batch.count(requests=1)
-        self._again(batch, error)
-
     def _fail(self, batch: Batch, error: OKXError) -> None:
         batch.aloft = False
         tickets = [ticket for ticket, _ in batch.tickets()]
@@ -512,9 +471,6 @@ class Dispatcher:
     def _investigate(self, batch: Batch, error: InvalidParameterError) -> None:
         """OKX refused the batch for a parameter: find out whose it is."""
         batcher, now = self.batcher, self.loop.time()
-        if batch.everything:
-            self._demote(batch, error)
-            return
         batch.count(requests=1)
         if batch.trial is not None:
             self._hand_out(batcher.part_refused(batch, error, now))

@@ -60,6 +60,19 @@ class BucketStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class HostStatistics:
+    """One host at one moment."""
+
+    host: str
+    clock_offset: float
+    """OKX's clock less this machine's, in seconds, once it had to be learned; else 0."""
+    retries_left: float
+    """How many further attempts the retry budget allows now."""
+    keys_at_rest: int
+    """API keys with which nothing is sent for a while, because OKX goes on refusing them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """Totals since the start, and every bucket as it is now."""
 
@@ -79,6 +92,7 @@ class Statistics:
     retries: int
     """Requests that repeated an earlier one."""
     buckets: tuple[BucketStatistics, ...]
+    hosts: tuple[HostStatistics, ...] = ()
 
     def __str__(self) -> str:
         head = (
@@ -86,7 +100,28 @@ class Statistics:
             f"{self.cancelled} cancelled, {self.waiting} waiting) in {self.requests} requests "
             f"({self.refused} refused, {self.retries} retries)"
         )
-        return "\n".join([head, *(f"  {bucket}" for bucket in self.buckets)])
+        if len(self.buckets) <= _SHOWN:
+            return "\n".join([head, *(f"  {bucket}" for bucket in self.buckets)])
+        by_endpoint: dict[str, list[BucketStatistics]] = {}
+        for bucket in self.buckets:
+            by_endpoint.setdefault(bucket.endpoint, []).append(bucket)
+        return "\n".join([head, *(f"  {_together(them)}" for them in by_endpoint.values())])
+
+
+_SHOWN = 8
+"""Buckets that a text shows one by one; of more it shows a line for each endpoint."""
+
+
+def _together(buckets: list[BucketStatistics]) -> str:
+    busiest = max(buckets, key=lambda bucket: (bucket.callers_waiting, bucket.utilisation))
+    return (
+        f"{busiest.endpoint} of {len(buckets)} users: "
+        f"{sum(it.slots_free for it in buckets)} of {sum(it.count for it in buckets)} slots free, "
+        f"{sum(it.callers_waiting for it in buckets)} callers waiting, "
+        f"{sum(it.requests_sent for it in buckets)} sent, "
+        f"{sum(it.requests_refused for it in buckets)} refused; busiest {busiest.user}: "
+        f"{busiest.callers_waiting} waiting, {busiest.utilisation:.0%} used"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +149,13 @@ class CallEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class SlotWon:
-    """A batch's slot was won after ``waited`` seconds at the head of the queue or behind it."""
-
-    endpoint: str
-    user: str
-    waited: float
-
-
-@dataclass(frozen=True, slots=True)
 class BatchDispatched:
     """A request leaves. ``batch`` is its number, the same in all events of one request.
 
-    ``calls`` are the numbers of the calls that wait for it.
+    No other request of the process has that number.
+
+    ``calls`` are the numbers of the calls that wait for it; ``waited`` is how many seconds the
+    oldest of them waited for the slot.
     """
 
     endpoint: str
@@ -135,17 +164,27 @@ class BatchDispatched:
     keys: int
     callers: int
     calls: tuple[int, ...] = ()
+    waited: float = 0.0
+    host: str = ""
+    """Scheme, host and port, such as ``https://www.okx.com``."""
+    method: str = "GET"
+    path: str = ""
+    """Without the query."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseReceived:
-    """An answer came, good or bad, or none will: ``outcome`` is "ok" or the name of the error."""
+    """An answer came, good or bad, or none will: ``outcome`` is "ok" or the name of the error.
+
+    ``http_status`` is None where there is no answer, or none that is whole.
+    """
 
     endpoint: str
     user: str
     batch: int
     seconds: float
     outcome: str
+    http_status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,15 +208,7 @@ class RetryScheduled:
     reason: str
 
 
-Event = (
-    CallStarted
-    | CallEnded
-    | SlotWon
-    | BatchDispatched
-    | ResponseReceived
-    | Refused
-    | RetryScheduled
-)
+Event = CallStarted | CallEnded | BatchDispatched | ResponseReceived | Refused | RetryScheduled
 
 
 class Observer(Protocol):

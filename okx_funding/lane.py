@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from .batching import Batcher
-from .callers import Key, Solo, Ticket
+from .callers import Key, Ticket
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher
 from .endpoints import Endpoint
@@ -56,57 +55,6 @@ class Lane:
 
     # -- coming ----------------------------------------------------------------------------
 
-    def call(
-        self,
-        keys: Sequence[Key],
-        tally: Tally,
-        timeout: float | None = None,
-        priority: int = 0,
-        max_age: float | None = None,
-    ) -> Awaitable[list[Any]]:
-        """The rows of ``keys``, to be awaited at once.
-
-        A caller who finds nobody waiting sends in its own task. Where money is moved nobody does,
-        because cancelling the caller would break the connection under the request.
-        """
-        line = self.dispatcher.line
-        if (
-            line.soon
-            or line.senders
-            or max_age is not None
-            or len(keys) > self.batcher.max_keys
-            or not self.endpoint.retry_is_safe
-        ):
-            return self.ask(keys, tally, timeout, priority, max_age)
-        now = self._admit(keys, tally, timeout, priority, max_age)
-        solo = Solo(keys, self, tally, priority, now)
-        line.board(self.dispatcher, solo)
-        self.batcher.callers += 1
-        if timeout is not None:
-            self._deadlines.add(solo.ticket, now + timeout)
-        elif self.dispatcher.teller is not None:
-            solo.see()
-        return self._alone(solo)
-
-    async def _alone(self, solo: Solo) -> list[Any]:
-        try:
-            await asyncio.sleep(0)
-        except BaseException:
-            if not self.loop.is_closed():
-                self.line.unboard()
-                solo.ticket.cancel()
-            raise
-        flight = self.dispatcher.dispatch_solo(solo)
-        if flight is not None:
-            await flight
-        if solo.rows is not None:
-            return solo.rows
-        ticket = solo.ticket
-        try:
-            return await ticket
-        finally:
-            del solo, ticket  # they hold the error, and this frame is part of its traceback
-
     def ask(
         self,
         keys: Sequence[Key],
@@ -117,8 +65,9 @@ class Lane:
     ) -> Ticket:
         """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
         now = self._admit(keys, tally, timeout, priority, max_age)
-        ticket = self.ticket(keys, tally, now)
-        self.started(ticket)
+        ticket = self._ticket(keys, tally, now)
+        if self.dispatcher.teller is not None:
+            self.dispatcher.teller.started(ticket)
         batcher = self.batcher
         placed = batcher.placed
         batcher.add(ticket, priority, now, max_age)
@@ -128,7 +77,7 @@ class Lane:
             self._deadlines.add(ticket, now + timeout)
         return ticket
 
-    def ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
+    def _ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
         """One for a caller who came at ``now``."""
         teller = self.dispatcher.teller
         if teller is None:
@@ -146,11 +95,6 @@ class Lane:
             ticket.error = ticket.turns = None
         return ticket
 
-    def started(self, ticket: Ticket) -> None:
-        """Tell of its call."""
-        if self.dispatcher.teller is not None:
-            self.dispatcher.teller.started(ticket)
-
     def _admit(
         self,
         keys: Sequence[Key],
@@ -167,8 +111,6 @@ class Lane:
         if loop is not self.loop:
             raise WrongLoopError(WRONG_LOOP)
         dispatcher, batcher = self.dispatcher, self.batcher
-        if dispatcher.line.solo is not None:
-            dispatcher.line.unboard()
         if tally.shut or dispatcher.closed:
             raise ClientClosedError(f"{self.endpoint.name}: the client is closed")
         if batcher.callers >= dispatcher.policy.max_queue:
@@ -241,13 +183,9 @@ class Lane:
                 sent=sent,
             )
         self.batcher.fail(ticket, error)
-        solo = self.batcher.solo_of(ticket) if sent else None
-        if solo is not None:
-            self.dispatcher.flights.abort(solo)
 
     def everybody(self, tally: Tally | None = None) -> set[Ticket]:
         """Everybody, or everybody of ``tally``, who isn't answered yet."""
-        self.line.unboard()
         return {
             ticket
             for ticket in self.batcher.everybody()

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from .batching import Batcher
 from .buckets import Bucket
-from .callers import Key, Solo
+from .callers import Key
 from .events import BucketStatistics
 from .hosts import Host
 from .registry import BucketKey
@@ -38,9 +38,6 @@ class Sender(Protocol):
     def dispatch(self, slot: Any, now: float) -> None:
         """A slot is won: send something."""
 
-    def place(self, solo: Solo) -> None:
-        """Let a caller that isn't alone any more wait like all others."""
-
     def give_up(self, reason: str, *, patient: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
 
@@ -57,8 +54,6 @@ class Line:
         self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
         self.soon: bool = False
         """Whether somebody will look for slots, in this turn of the loop or the next."""
-        self.solo: tuple[Sender, Solo] | None = None
-        """Who came alone in this turn of the loop, and looks for a slot in the next one."""
         self._timer: asyncio.TimerHandle | None = None
         self._promise = _NOTHING_PROMISED
 
@@ -72,32 +67,9 @@ class Line:
 
     def wake(self) -> None:
         """Something changed: look once, when everybody of this turn of the loop has asked."""
-        if self.solo is not None and self.senders:
-            self.unboard()
-        elif not self.soon:
+        if not self.soon:
             self.soon = True
             self.loop.call_soon(self.pump)
-
-    def board(self, sender: Sender, solo: Solo) -> None:
-        """For a caller who comes while nobody waits, and looks for a slot itself, a turn later."""
-        self.soon = True
-        self.solo = (sender, solo)
-
-    def is_boarded(self, solo: Solo) -> bool:
-        """Whether it is alone still."""
-        return self.solo is not None and self.solo[1] is solo
-
-    def departs(self) -> None:
-        """Who boarded has its slot."""
-        self.soon = False
-        self.solo = None
-
-    def unboard(self) -> None:
-        """Somebody else waits, or there is no slot: who boarded waits like all others."""
-        if self.solo is not None:
-            sender, solo = self.solo
-            self.departs()
-            sender.place(solo)
 
     def pump(self) -> None:
         """Match those who wait with free slots; then sleep until the next slot is due."""
@@ -148,7 +120,6 @@ class Line:
         """All its members queue before another bucket from now on."""
         if heir is self:
             return
-        self.unboard()
         self._sleep(math.inf)
         for sender in list(self.members):
             sender.line = heir
@@ -159,7 +130,6 @@ class Line:
 
     def give_up(self, reason: str, *, patient: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
-        self.unboard()
         for sender in list(self.members):
             sender.give_up(reason, patient=patient)
 
@@ -171,8 +141,7 @@ class Line:
 
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
-        now = self.loop.time()
-        return sum([sender.batcher.requests(now) for sender in self.senders])
+        return sum([sender.batcher.requests() for sender in self.senders])
 
     def ahead_of(self, sender: Sender, keys: Sequence[Key], priority: int, now: float) -> int:
         """Requests that leave before the one with the last of the first turn of ``keys``."""

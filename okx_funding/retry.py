@@ -98,9 +98,14 @@ class RetryBudget:
             self.firsts /= 2
             self.retries /= 2
 
+    @property
+    def left(self) -> float:
+        """How many retries are affordable now."""
+        return max(self.RESERVE, self.SHARE * self.firsts) - self.retries
+
     def spend(self) -> bool:
         """Whether one more retry is affordable; if so, it is paid."""
-        if self.retries + 1 > max(self.RESERVE, self.SHARE * self.firsts):
+        if self.left < 1:
             return False
         self.retries += 1
         return True

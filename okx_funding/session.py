@@ -13,6 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from okx_funding.telemetry import log
+
 from .arguments import count
 from .auth.credentials import Credentials
 from .auth.secret import Secret
@@ -23,7 +25,7 @@ from .deadlines import Deadlines
 from .dispatcher import Dispatcher, Policy
 from .endpoints import GET_TIME, Endpoint, RateLimit
 from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
-from .events import Observer, Statistics
+from .events import HostStatistics, Observer, Statistics
 from .flights import Flights
 from .hosts import Host
 from .lane import WRONG_LOOP, Lane
@@ -49,7 +51,12 @@ class Profile:
     demo: bool = False
     request_timeout: float = 10.0
     policy: Policy = Policy()
-    observer: Observer | None = None
+    observer: Observer | None = dataclasses.field(default=None, compare=False)
+    told: int = dataclasses.field(init=False)
+    """Which observer: itself and no equal one is meant, and it needn't have a hash."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told", id(self.observer))
 
 
 class Session:
@@ -177,7 +184,9 @@ class Session:
             policy=profile.policy,
             flights=self._flights,
             total=self._total,
-            teller=Teller(observer, endpoint.name, loop) if observer is not None else None,
+            teller=Teller(observer, endpoint, profile.origin, loop)
+            if observer is not None
+            else None,
             circuit=self._circuit(profile),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
@@ -298,6 +307,7 @@ class Session:
                 if rows:
                     wall = time.time()
                     offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
+                    log.clock(host.origin, offset, host.clock_offset)
                     host.set_clock(offset, lane.loop.time(), wall)
                     return
             await asyncio.sleep(0.1 * 2**attempt)
@@ -410,4 +420,23 @@ def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
         refused=work.refused,
         retries=work.retries,
         buckets=tuple(line.statistics(max_keys) for line, max_keys in lines.items()),
+        hosts=_hosts_of(lanes),
+    )
+
+
+def _hosts_of(lanes: list[Lane]) -> tuple[HostStatistics, ...]:
+    resting: dict[Host, set[AuthCircuit]] = {}
+    for lane in lanes:
+        dispatcher = lane.dispatcher
+        circuits = resting.setdefault(dispatcher.host, set())
+        if dispatcher.circuit.refusal(lane.loop.time()) is not None:
+            circuits.add(dispatcher.circuit)
+    return tuple(
+        HostStatistics(
+            host=host.origin.partition("://")[2],
+            clock_offset=host.clock_offset,
+            retries_left=host.budget.left,
+            keys_at_rest=len(circuits),
+        )
+        for host, circuits in resting.items()
     )

@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from .callers import Batch, Ticket
+from .endpoints import Endpoint
 from .events import (
     BatchDispatched,
     CallEnded,
@@ -17,7 +18,6 @@ from .events import (
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
 )
 
 logger: logging.Logger = logging.getLogger("okx_funding.observers")
@@ -63,9 +63,12 @@ class WatchedTicket(Ticket):
 class Teller:
     """Makes events of what happens to the calls and requests of one endpoint."""
 
-    def __init__(self, observer: Observer, endpoint: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, observer: Observer, endpoint: Endpoint, host: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._observer = observer
-        self._endpoint = endpoint
+        self._endpoint = endpoint.name
+        self._request = (host, endpoint.method, endpoint.path)
         self._loop = loop
 
     def ticket(self, user: str, now: float) -> WatchedTicket:
@@ -88,18 +91,22 @@ class Teller:
     def departure(self, batch: Batch, user: str) -> None:
         """A request leaves."""
         waited = batch.sent_at - min(question.since for question in batch.questions.values())
-        self._tell(SlotWon(self._endpoint, user, waited))
         tickets = dict.fromkeys(ticket for ticket, _ in batch.tickets())
         calls = tuple(ticket.number for ticket in tickets if isinstance(ticket, WatchedTicket))
         keys, callers = len(batch.questions), batch.callers
-        self._tell(BatchDispatched(self._endpoint, user, batch.number, keys, callers, calls))
+        self._tell(
+            BatchDispatched(
+                self._endpoint, user, batch.number, keys, callers, calls, waited, *self._request
+            )
+        )
 
     def answer(
         self, batch: Batch, user: str, seconds: float, outcome: Exception | None, frozen: float = 0
     ) -> None:
         """An answer came, or none will."""
         word = "ok" if outcome is None else type(outcome).__name__
-        self._tell(ResponseReceived(self._endpoint, user, batch.number, seconds, word))
+        status = 200 if outcome is None else getattr(outcome, "http_status", None)
+        self._tell(ResponseReceived(self._endpoint, user, batch.number, seconds, word, status))
         if frozen:
             self._tell(Refused(self._endpoint, user, batch.number, frozen))
 

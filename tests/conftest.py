@@ -176,6 +176,7 @@ def write_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[
         path = tmp_path / ".okx" / "config.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
+        path.chmod(0o600)
         return path
 
     return write

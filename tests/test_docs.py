@@ -181,7 +181,7 @@ def test_the_examples_of_a_page_run_one_after_the_other(path, alice, same_log_le
 @pytest.mark.timeout(120)
 def test_the_site_is_built_without_a_warning(tmp_path):
     if importlib.util.find_spec("zensical") is None:
-        pytest.skip("pip install 'okx-funding[docs]'")
+        pytest.skip("nox -s docs installs it")
     command = [sys.executable, str(DOCS / "build.py"), "--site", str(tmp_path / "site")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -21,8 +21,8 @@ HOUSE = Path(okx_funding.__file__).parent
 
 # A room may import from lower floors, and from rooms further left on its own.
 FLOORS = {
-    "words": "errors events models api auth",
-    "rules": "endpoints inquest retry circuit tally callers batching deadlines arguments",
+    "words": "telemetry errors events models api auth",
+    "rules": "endpoints inquest retry circuit tally callers batching deadlines arguments hints",
     "world": "wire hosts slots buckets registry buckets_redis",
     "meeting": "telling flights line dispatcher lane session",
     "face": "client",
@@ -39,6 +39,7 @@ THIRD_PARTIES = {
     "msgspec": {"api", "models", "wire"},
     "redis": {"buckets_redis"},
     "rich": {"cli"},
+    "shtab": {"cli"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
     "prometheus_client": {"observers"},

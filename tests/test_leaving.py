@@ -134,19 +134,6 @@ async def test_when_all_have_left_a_request_on_the_wire_its_slot_stays_out():
         await nothing_left(session)
 
 
-async def test_when_a_lone_caller_leaves_its_request_ends_and_its_slot_stays_out_longer():
-    async with Wireless(latency=0.5) as session:
-        client = session.client(**LIMIT)
-        task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
-        await asyncio.sleep(0.3)
-        await leave(task)
-        await client.get_non_tradable_assets("NEXT")
-        first, second = session.okx.sent
-        assert (first.outcome, first.ended) == ("CancelledError", 0.3)
-        assert second.left >= first.ended + 0.25 + 1
-        await nothing_left(session)
-
-
 async def test_the_others_on_the_wire_notice_nothing():
     async with Wireless(latency=0.5) as session:
         client = session.client()

@@ -15,7 +15,6 @@ from okx_funding.events import (
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
 )
 from okx_funding.wire.response import Response
 from tests.machines.road import REFUSED, Road, batches
@@ -370,7 +369,7 @@ async def test_a_session_goes_on_counting_the_calls_of_clients_that_are_gone():
 
 # -- observers --------------------------------------------------------------------------------
 
-OF_A_BUCKET = (SlotWon, BatchDispatched, ResponseReceived, Refused, RetryScheduled)
+OF_A_BUCKET = (BatchDispatched, ResponseReceived, Refused, RetryScheduled)
 
 
 async def test_an_observer_is_told_of_every_turn_of_a_request():
@@ -381,24 +380,22 @@ async def test_an_observer_is_told_of_every_turn_of_a_request():
         await client.get_non_tradable_assets(["CELT", "MEME"])
     events: list[Any] = [event for event in told if isinstance(event, OF_A_BUCKET)]
     assert [type(event) for event in events] == [
-        SlotWon,
         BatchDispatched,
         ResponseReceived,
         Refused,
         RetryScheduled,
-        SlotWon,
         BatchDispatched,
         ResponseReceived,
     ]
     assert {(event.endpoint, event.user) for event in events} == {(ASSETS, "4713")}
-    won, left, answer, refused, retry, again, left_again, answer_again = events
-    assert (won.waited, left.keys, left.callers) == (0.0, 2, 2)
+    left, answer, refused, retry, left_again, answer_again = events
+    assert (left.waited, left.keys, left.callers) == (0.0, 2, 2)
     assert (answer.outcome, answer.seconds) == ("RateLimitError", pytest.approx(0.044))
     assert refused.frozen_for == pytest.approx(1.002)
     assert (retry.reason, retry.delay) == ("RateLimitError", 0.0)
     assert left.batch == answer.batch == refused.batch == retry.batch
     assert left_again.batch == answer_again.batch != left.batch
-    assert again.waited == pytest.approx(1.046, abs=0.01)
+    assert left_again.waited == pytest.approx(1.046, abs=0.01)
     assert answer_again.outcome == "ok"
 
 
@@ -406,7 +403,7 @@ async def test_the_wait_for_a_slot_is_told_with_it():
     told: list[Any] = []
     async with Road(RateLimit(1)) as road, road.client(observer=told.append) as client:
         await asyncio.gather(*calls_of(client, batches(4)))
-    waits = [event.waited for event in told if isinstance(event, SlotWon)]
+    waits = [event.waited for event in told if isinstance(event, BatchDispatched)]
     for number, (wait, trip) in enumerate(zip(waits, road.trips, strict=True)):
         assert wait == pytest.approx(trip.sent)
         assert round(wait) == number

@@ -81,7 +81,8 @@ class Credentials:
         """Read a profile of OKX's own ``~/.okx/config.toml``; without a name the default one.
 
         A profile is ``[profiles.NAME]`` with api_key, secret_key, passphrase and, if you like,
-        user_id; ``default_profile`` at the top names the default one ("default" otherwise).
+        user_id. OKX_PROFILE or ``default_profile`` at the top name the default one ("default"
+        otherwise). A file that other users of the machine can read is warned of.
 
         Raises InvalidArgumentError when the file, the profile or a part is missing or unusable.
         """

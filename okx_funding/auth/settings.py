@@ -7,23 +7,26 @@ a bare one is in reach.
 from __future__ import annotations
 
 import os
-import re
-import tomllib
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from okx_funding.errors import InvalidArgumentError
 
+from .profile_file import WHERE, open_to_others, read
 from .secret import Secret, problem_of
 
 SITES = {
     "global": "https://www.okx.com",
     "eea": "https://eea.okx.com",
     "us": "https://us.okx.com",
+    "tr": "https://tr.okx.com",
 }
-"""OKX's host for each ``site`` of a profile."""
+"""OKX's host for each ``site`` of a profile and of OKX_SITE.
+https://www.okx.com/docs-v5/en/#overview
+
+OKX recommends https://openapi.okx.com for global accounts since May 2026; www stays supported.
+"""
 
 _PARTS = ("api_key", "secret_key", "passphrase")
 _VARIABLES = {
@@ -32,7 +35,8 @@ _VARIABLES = {
     "passphrase": ("OKX_PASSPHRASE", "OKX_API_PASSPHRASE", "OKX_PASSWORD"),
 }
 _STANDARD = tuple(names[0] for names in _VARIABLES.values())
-_WHERE = "~/.okx/config.toml"
+_KNOWN = (*_PARTS, "user_id", "demo", "site", "proxy_url")
+"""What a profile may hold."""
 
 
 class CredentialsWarning(UserWarning):
@@ -53,6 +57,8 @@ class Settings:
     def from_env(cls) -> Settings:
         """Read OKX_DEMO or OKX_FLAG ("1", "0", "true", "false"), OKX_API_BASE_URL, OKX_PROXY.
 
+        OKX_SITE (global, eea, us, tr) gives the host where OKX_API_BASE_URL isn't set.
+
         Raises InvalidArgumentError for another value, or when the first two contradict.
         """
         said = {
@@ -62,17 +68,20 @@ class Settings:
         }
         if len(set(said.values())) > 1:
             raise InvalidArgumentError("OKX_DEMO and OKX_FLAG contradict: keep one of them")
+        site, url = _variable("OKX_SITE"), _variable("OKX_API_BASE_URL")
+        host = None if site is None else _host("OKX_SITE", site)
         return cls(
             demo=next(iter(said.values()), None),
-            base_url=None if (url := _variable("OKX_API_BASE_URL")) is None else str(url),
+            base_url=host if url is None else str(url),
             proxy=_variable("OKX_PROXY"),
         )
 
     @classmethod
     def from_profile(cls, name: str | None = None) -> Settings:
-        """Read ``demo``, ``site`` (global, eea, us) and ``proxy_url`` of a profile.
+        """Read ``demo``, ``site`` (global, eea, us, tr) and ``proxy_url`` of a profile.
 
-        Raises InvalidArgumentError as ``Credentials.from_profile`` does, and for a bad value.
+        Warns of keys that no profile has. Raises InvalidArgumentError as
+        ``Credentials.from_profile`` does, and for a bad value.
         """
         return _required_profile(name).settings()
 
@@ -125,6 +134,16 @@ def parts(profile: str | None = None) -> Parts:
     return default.parts()
 
 
+def source(profile: str | None = None) -> str:
+    """Where `parts` takes the credentials from, in words. Raises as it does."""
+    if profile is None and _environment() is not None:
+        names = (name for names in _VARIABLES.values() for name in names)
+        return f"the environment ({_in_words(tuple(it for it in names if _variable(it)))})"
+    found = _required_profile(profile)
+    found.parts()
+    return found.label
+
+
 def parts_from_env() -> Parts:
     """See ``Credentials.from_env``."""
     found = _environment()
@@ -156,6 +175,13 @@ def _variable(name: str) -> Secret | None:
     if name not in os.environ:
         return None
     return _stripped(name, Secret(os.environ[name])) or None
+
+
+def _host(name: str, site: object) -> str:
+    host = SITES.get(str(site).lower())
+    if host is None:
+        raise InvalidArgumentError(f"{name} must be {', '.join(SITES)}, not {str(site)!r}")
+    return host
 
 
 def _flag(name: str, value: object) -> bool:
@@ -200,10 +226,10 @@ def _parts(found: dict[str, Secret], user_id: Secret | None, label: str) -> Part
 class _Profile:
     """One profile, its texts already wrapped and its oddities replaced by their types."""
 
-    __slots__ = ("_label", "_values")
+    __slots__ = ("_values", "label")
 
     def __init__(self, name: str, values: dict[str, object]) -> None:
-        self._label = f"profile {name!r} in {_WHERE}"
+        self.label = f"profile {name!r} in {WHERE}"
         self._values = values
 
     def _text(self, key: str) -> Secret | None:
@@ -211,72 +237,50 @@ class _Profile:
         if value is None:
             return None
         if not isinstance(value, Secret):
-            raise InvalidArgumentError(f"{key} of {self._label} must be a text in quotes")
-        return _stripped(f"{key} of {self._label}", value) or None
+            raise InvalidArgumentError(f"{key} of {self.label} must be a text in quotes")
+        return _stripped(f"{key} of {self.label}", value) or None
 
     def parts(self) -> Parts:
+        if (warning := open_to_others()) is not None:
+            warnings.warn(warning, CredentialsWarning, 2)
         found = {part: text for part in _PARTS if (text := self._text(part)) is not None}
         missing = tuple(part for part in _PARTS if part not in found)
         if missing:
-            raise InvalidArgumentError(f"{self._label} lacks {_in_words(missing)}")
+            raise InvalidArgumentError(f"{self.label} lacks {_in_words(missing)}")
         for part, text in found.items():
-            problem = problem_of(f"{part} of {self._label}", text)
+            problem = problem_of(f"{part} of {self.label}", text)
             if problem is not None:
                 raise InvalidArgumentError(problem)
-        return _parts(found, self._text("user_id"), f"user_id of {self._label}")
+        return _parts(found, self._text("user_id"), f"user_id of {self.label}")
 
     def settings(self) -> Settings:
-        site = self._text("site")
-        if site is not None and site not in SITES:
-            raise InvalidArgumentError(
-                f"site of {self._label} must be {', '.join(SITES)}, not {str(site)!r}"
+        unknown = tuple(sorted(set(self._values) - set(_KNOWN)))
+        if unknown:
+            warnings.warn(
+                f"{self.label} has unknown keys, which have no effect: {', '.join(unknown)}. "
+                f"Known are {_in_words(_KNOWN)}",
+                CredentialsWarning,
+                2,
             )
+        site = self._text("site")
         demo = self._values.get("demo")
         return Settings(
-            demo=None if demo is None else _flag(f"demo of {self._label}", demo),
-            base_url=None if site is None else SITES[site],
+            demo=None if demo is None else _flag(f"demo of {self.label}", demo),
+            base_url=None if site is None else _host(f"site of {self.label}", site),
             proxy=self._text("proxy_url"),
         )
 
 
-def _wrapped(value: object, key: str = "") -> object:
-    """The same TOML with its texts wrapped, and everything that can't be right made harmless."""
-    if isinstance(value, dict):
-        return {name: _wrapped(inner, name) for name, inner in value.items()}
-    if isinstance(value, str):
-        return Secret(value)
-    if isinstance(value, int) and key in {"demo", "user_id"}:
-        return Secret(value)
-    return type(value)
-
-
-def _configuration() -> dict[str, object] | None:
-    """The profile file, wrapped; None when there is none."""
-    try:
-        path = Path.home() / ".okx" / "config.toml"
-    except RuntimeError:
-        return None
-    # What tomllib raises holds the file's text in its frames, so nothing is chained to it.
-    try:
-        text = Secret(path.read_text("utf-8-sig"))
-        return {name: _wrapped(value) for name, value in tomllib.loads(text).items()}
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        problem = f"can't be read: {error.strerror}"
-    except UnicodeDecodeError:
-        problem = "isn't UTF-8"
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        place = re.search(r"at line \d+, column \d+", str(error))
-        problem = f"isn't TOML{f': look {place[0]}' if place else ''}"
-    raise InvalidArgumentError(f"{_WHERE} {problem}")
-
-
 def _profile(name: str | None) -> tuple[_Profile | None, str]:
-    """The profile, or why there is none."""
-    document = _configuration()
+    """The profile, or why there is none. Raises where OKX_PROFILE names one that isn't there."""
+    if name is None and (chosen := _variable("OKX_PROFILE")) is not None:
+        profile, reason = _profile(str(chosen))
+        if profile is None:
+            raise InvalidArgumentError(f"OKX_PROFILE: {reason}")
+        return profile, ""
+    document = read()
     if document is None:
-        return None, f"there is no {_WHERE}"
+        return None, f"there is no {WHERE}"
     profiles = document.get("profiles")
     if not isinstance(profiles, dict):
         profiles = {}
@@ -285,7 +289,7 @@ def _profile(name: str | None) -> tuple[_Profile | None, str]:
     if isinstance(values, dict):
         return _Profile(chosen, values), ""
     known = f"there are {', '.join(map(str, profiles))}" if profiles else "there are none"
-    return None, f"there is no profile {chosen!r} in {_WHERE}: {known}"
+    return None, f"there is no profile {chosen!r} in {WHERE}: {known}"
 
 
 def _required_profile(name: str | None) -> _Profile:

@@ -54,6 +54,6 @@ def limits(args: argparse.Namespace) -> None:
     for endpoint in ENDPOINTS.values():
         console.print(f"{endpoint.name}: {endpoint.docs}", soft_wrap=True)
     console.print(
-        "\nSeveral API keys of one user share a limit, each sub-account has its own. Others than\n"
-        'these: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).'
+        "\nSeveral API keys of one user share a limit, each sub-account has its own. To set\n"
+        'others: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).'
     )

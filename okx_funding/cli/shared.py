@@ -22,7 +22,7 @@ def shared_limits(args: argparse.Namespace) -> None:
     try:
         from okx_funding.buckets_redis import live_buckets
     except ImportError:
-        raise Failure("--buckets wants redis-py: pip install 'okx-funding[redis]'", USAGE) from None
+        raise Failure("--buckets needs redis-py: pip install redis", USAGE) from None
     try:
         buckets = asyncio.run(live_buckets(args.buckets))
     except OKXError as error:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from importlib.metadata import version
+from urllib.parse import urlsplit
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -22,14 +24,11 @@ from okx_funding.events import (
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
 )
 
 _LINKS = 128
 """What OpenTelemetry keeps of a span by default. A call's link to its request is always made."""
 _REMEMBERED = 256
-
-BatchKey = tuple[str, str, int]
 
 
 class OpenTelemetryObserver:
@@ -39,17 +38,15 @@ class OpenTelemetryObserver:
 
     ``tracer_provider`` is the global one unless another is given. The spans are called
     ``okx_funding.<method>`` (of a call) and ``okx_funding.<method> request``.
-    docs/how-to/observability.md has the table of attributes.
+    Requests have OpenTelemetry's attributes of HTTP clients, such as ``server.address``;
+    docs/how-to/observability.md has the table.
     """
 
     def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
-        from okx_funding import __version__
-
-        self._tracer = trace.get_tracer("okx_funding", __version__, tracer_provider)
+        self._tracer = trace.get_tracer("okx_funding", version("okx-funding"), tracer_provider)
         self._calls: dict[int, Span] = {}
-        self._batches: dict[BatchKey, Span] = {}
-        self._served: OrderedDict[BatchKey, tuple[int, ...]] = OrderedDict()
-        self._waited = 0.0
+        self._batches: dict[int, Span] = {}
+        self._served: OrderedDict[int, tuple[int, ...]] = OrderedDict()
 
     def __call__(self, event: Event) -> None:
         """Begin a span, end it, or note something in it."""
@@ -58,8 +55,6 @@ class OpenTelemetryObserver:
                 self._call_started(event)
             case CallEnded():
                 self._call_ended(event)
-            case SlotWon():
-                self._waited = event.waited  # of the batch that is told next
             case BatchDispatched():
                 self._batch_dispatched(event)
             case ResponseReceived():
@@ -86,32 +81,39 @@ class OpenTelemetryObserver:
 
     def _batch_dispatched(self, event: BatchDispatched) -> None:
         calls = [span for call in event.calls if (span := self._calls.get(call)) is not None]
+        address = urlsplit(event.host)
+        port = address.port or (80 if address.scheme == "http" else 443)
         span = self._tracer.start_span(
             f"okx_funding.{event.endpoint} request",
             context=Context(),  # a root: it belongs to no single caller
             kind=SpanKind.CLIENT,
             attributes={
+                "server.address": address.hostname or "",
+                "server.port": port,
+                "http.request.method": event.method,
+                "url.scheme": address.scheme,
+                "url.path": event.path,
                 "okx_funding.user": event.user,
                 "okx_funding.batch": event.batch,
                 "okx_funding.keys": event.keys,
                 "okx_funding.callers": len(event.calls),
-                "okx_funding.waited": self._waited,
+                "okx_funding.waited": event.waited,
             },
             links=[Link(call.get_span_context()) for call in calls[:_LINKS]],
         )
         for call in calls:
             call.add_link(span.get_span_context())
-        key = (event.endpoint, event.user, event.batch)
-        self._batches[key] = span
-        self._served[key] = event.calls
+        self._batches[event.batch] = span
+        self._served[event.batch] = event.calls
 
     def _response_received(self, event: ResponseReceived) -> None:
-        key = (event.endpoint, event.user, event.batch)
-        span = self._batches.pop(key, None)
+        span = self._batches.pop(event.batch, None)
         if span is not None:
+            if event.http_status is not None:
+                span.set_attribute("http.response.status_code", event.http_status)
             _end(span, event.outcome)
         if event.outcome == "ok":
-            self._served.pop(key, None)
+            self._served.pop(event.batch, None)
         while len(self._served) > len(self._batches) + _REMEMBERED:
             self._served.popitem(last=False)  # it failed long ago, and nothing was told of it
 
@@ -119,7 +121,7 @@ class OpenTelemetryObserver:
         self, event: Refused | RetryScheduled, name: str, attributes: dict[str, str | float]
     ) -> None:
         """In the calls that wait for the batch: its own span has ended with the answer."""
-        for call in self._served.get((event.endpoint, event.user, event.batch), ()):
+        for call in self._served.get(event.batch, ()):
             span = self._calls.get(call)
             if span is not None:
                 span.add_event(name, attributes, time.time_ns())

@@ -17,10 +17,10 @@ from okx_funding.events import (
     BucketStatistics,
     CallEnded,
     Event,
+    HostStatistics,
     Refused,
     ResponseReceived,
     RetryScheduled,
-    SlotWon,
     Statistics,
 )
 
@@ -40,6 +40,28 @@ _GAUGES: dict[str, tuple[str, Callable[[Iterable[float]], float], Callable[..., 
     ),
 }
 """What is read of the buckets at each scrape, and how it is put together for several users."""
+
+
+def _furthest(offsets: Iterable[float]) -> float:
+    return max(offsets, key=abs)
+
+
+_HOST_GAUGES: dict[
+    str, tuple[str, Callable[[Iterable[float]], float], Callable[[HostStatistics], float]]
+] = {
+    "clock_offset_seconds": (
+        "OKX's clock less this machine's, where it had to be learned",
+        _furthest,
+        lambda it: it.clock_offset,
+    ),
+    "retries_left": (
+        "Further attempts that the retry budget allows",
+        min,
+        lambda it: it.retries_left,
+    ),
+    "keys_at_rest": ("API keys that OKX goes on refusing", max, lambda it: it.keys_at_rest),
+}
+"""What is read of the hosts at each scrape; of several sessions the worst is shown."""
 
 
 class Source(Protocol):
@@ -105,9 +127,8 @@ class PrometheusObserver:
             case CallEnded():
                 self._of(event, self._calls, event.outcome).inc()
                 self._of(event, self._call_seconds).observe(event.seconds)
-            case SlotWon():
-                self._of(event, self._slot_wait).observe(event.waited)
             case BatchDispatched():
+                self._of(event, self._slot_wait).observe(event.waited)
                 self._of(event, self._batch_keys).observe(event.keys)
                 self._of(event, self._batch_callers).observe(len(event.calls))
             case ResponseReceived():
@@ -128,10 +149,15 @@ class PrometheusObserver:
 
     def collect(self) -> Iterator[Metric]:
         """For prometheus_client: the buckets of all that is tracked, as they are now."""
+        read_now = [
+            statistics
+            for source, loop in list(self._sources.items())
+            if (statistics := _statistics(source, loop)) is not None
+        ]
         found = {
             (bucket.host, bucket.demo, bucket.user, bucket.endpoint): bucket
-            for source, loop in list(self._sources.items())
-            for bucket in _buckets(source, loop)
+            for statistics in read_now
+            for bucket in statistics.buckets
         }  # once, where two clients share it
         rows: dict[tuple[str, ...], list[BucketStatistics]] = {}
         for bucket in found.values():
@@ -141,11 +167,21 @@ class PrometheusObserver:
             for values, buckets in rows.items():
                 family.add_metric(values, together(read(bucket) for bucket in buckets))
             yield family
+        hosts: dict[str, list[HostStatistics]] = {}
+        for host in (host for statistics in read_now for host in statistics.hosts):
+            hosts.setdefault(host.host, []).append(host)
+        for name, (text, worst, read_host) in _HOST_GAUGES.items():
+            family = GaugeMetricFamily(f"{self._namespace}_{name}", text, labels=("host",))
+            for where, several in hosts.items():
+                family.add_metric((where,), worst(map(read_host, several)))
+            yield family
 
     def describe(self) -> Iterator[Metric]:
         """For prometheus_client: what `collect` will give."""
         for name, (text, _, _) in _GAUGES.items():
             yield GaugeMetricFamily(f"{self._namespace}_{name}", text, labels=self._labels())
+        for name, (text, _, _) in _HOST_GAUGES.items():
+            yield GaugeMetricFamily(f"{self._namespace}_{name}", text, labels=("host",))
 
     def _labels(self) -> tuple[str, ...]:
         return ("endpoint", "user") if self._by_user else ("endpoint",)
@@ -162,23 +198,23 @@ class PrometheusObserver:
         return child
 
 
-def _buckets(source: Source, loop: asyncio.AbstractEventLoop) -> tuple[BucketStatistics, ...]:
-    """Read in the thread of ``loop``; nothing where that loop is busy or over."""
+def _statistics(source: Source, loop: asyncio.AbstractEventLoop) -> Statistics | None:
+    """Read in the thread of ``loop``; None where that loop is busy or over."""
     try:
         here = asyncio.get_running_loop() is loop
     except RuntimeError:
         here = False
     if here:
-        return source.statistics().buckets
+        return source.statistics()
     if not loop.is_running():
-        return ()
+        return None
 
-    async def read() -> tuple[BucketStatistics, ...]:
-        return source.statistics().buckets
+    async def read() -> Statistics:
+        return source.statistics()
 
     future = asyncio.run_coroutine_threadsafe(read(), loop)
     try:
         return future.result(1.0)
     except TooLate:
         future.cancel()
-        return ()
+        return None

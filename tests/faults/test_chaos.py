@@ -19,6 +19,7 @@ def total(happened):
     return happened.answered + happened.left + sum(happened.errors.values())
 
 
+@pytest.mark.slow
 async def test_ten_thousand_callers_come_through_all_faults_there_are():
     happened = await chaos.run(10_000, 500)
     assert happened.problems == ()

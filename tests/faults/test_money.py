@@ -165,12 +165,12 @@ def test_M3_M4_an_unknown_outcome_is_never_taken_for_a_failure_by_the_rules():
     assert may_pass(unsent[0], 0) == "fault"
 
 
-@pytest.mark.skip(reason="M3, M4: client ids and looking an outcome up come with the transfers")
+@pytest.mark.skip(reason="client ids and looking an outcome up come with the transfers")
 def test_M3_M4_a_client_id_is_made_sent_and_looked_up():
     raise NotImplementedError
 
 
-@pytest.mark.skip(reason="M5: calls that move money need a lane that shares nothing")
+@pytest.mark.skip(reason="calls that move money need a lane that shares nothing")
 def test_M5_what_moves_money_is_never_shared_with_another_caller():
     raise NotImplementedError
 

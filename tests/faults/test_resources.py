@@ -41,7 +41,7 @@ from tests.faults.server import (
 )
 from tests.support import ASSETS, VALUATION, at_exchange, envelope, failure_of, http, row, someone
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 QUICK = {ASSETS: RateLimit(20, 0.001), VALUATION: RateLimit(20, 0.001)}
 

@@ -7,6 +7,7 @@ import math
 import weakref
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -21,6 +22,8 @@ from okx_funding import RateLimit
 from okx_funding.buckets import STILL_ON_ITS_WAY, Claim, TokenBucket
 from okx_funding.slots import GUARD, Slot
 from tests.machines.clock import Clock
+
+pytestmark = pytest.mark.slow
 
 LIMITS = [
     RateLimit(1),

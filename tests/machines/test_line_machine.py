@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -27,6 +28,8 @@ from okx_funding import (
 from okx_funding.wire.response import Response
 from tests.machines.road import Road, Trip
 from tests.support import someone, virtual_loop
+
+pytestmark = pytest.mark.slow
 
 LIMITS = [RateLimit(1), RateLimit(2), RateLimit(6), RateLimit(3, 0.5), RateLimit(1, 2.0)]
 OUTCOMES: dict[str, Response | OKXError] = {

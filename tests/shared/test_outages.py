@@ -17,6 +17,8 @@ from tests.shared.processes import until
 from tests.shared.servers import RedisServer, free_port, running
 from tests.support import ASSETS, failure_of, now
 
+pytestmark = pytest.mark.slow
+
 SHARE = {"on_loss": {ASSETS: "share"}, "processes": 2}
 
 

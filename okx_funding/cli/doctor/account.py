@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import SITES
-from okx_funding.cli.outcome import CREDENTIALS, exit_code
+from okx_funding.cli.outcome import CREDENTIALS, exit_code, in_options
 from okx_funding.endpoints import GET_ACCOUNT_CONFIG
 from okx_funding.errors import (
     APIError,
@@ -41,7 +41,7 @@ async def key(road: Road, credentials: Credentials, *, ask_others: bool) -> Asyn
         yield Finding(
             "Key",
             "problem",
-            credentials.redact(f"{credentials.masked}, {mode}: {error}"),
+            in_options(credentials.redact(f"{credentials.masked}, {mode}: {error}")),
             advice,
             exit_code=CREDENTIALS if wrong else exit_code(error),
         )

@@ -6,12 +6,17 @@ import os
 import platform
 import re
 import ssl
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from urllib.parse import urlsplit
 
-from okx_funding.auth.settings import SITES
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.auth.profile_file import open_to_others
+from okx_funding.auth.settings import SITES, CredentialsWarning, source
+from okx_funding.cli.outcome import CREDENTIALS, in_options
 from okx_funding.endpoints import ENDPOINTS
+from okx_funding.errors import InvalidArgumentError
 
 from .finding import Finding
 
@@ -20,6 +25,7 @@ NEEDED: dict[str, tuple[int, ...]] = {
     "aiolimiter": (1, 2, 1),
     "msgspec": (0, 20),
     "rich": (13,),
+    "shtab": (1, 7),
 }
 """The least versions, as in pyproject.toml."""
 _WELCOME = ("redis", "prometheus-client", "opentelemetry-api", "uvloop")
@@ -27,6 +33,7 @@ ACCOUNTS = {
     "global": "www.okx.com",
     "eea": "my.okx.com (EEA)",
     "us": "app.okx.com (US and AU)",
+    "tr": "tr.okx.com (Turkey)",
 }
 """Where the accounts of a site log in. https://www.okx.com/docs-v5/en/#overview"""
 _ODD_HOSTS = {
@@ -75,6 +82,8 @@ def host(origin: str) -> Finding:
         return Finding(
             "Host", "warning", f"{origin} isn't the API's host", f"use {_ODD_HOSTS[host]}"
         )
+    if host == "openapi.okx.com":
+        return Finding("Host", "ok", f"{origin}, OKX's own for programs with global accounts")
     if host.endswith(".okx.com"):
         return Finding("Host", "ok", f"{origin}, one more of OKX's hosts")
     return Finding(
@@ -83,6 +92,23 @@ def host(origin: str) -> Finding:
         f"{origin}, which isn't OKX's",
         "" if origin.startswith("http://") else "make sure that you trust it: it sees the key",
     )
+
+
+def credentials(profile: str | None) -> tuple[Credentials | None, list[Finding]]:
+    """The credentials, where they come from, and whether others can read them."""
+    found: Credentials | None = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CredentialsWarning)  # it is a finding of its own
+            where = source(profile)
+            found, _ = resolve(None, profile)
+        told = [Finding("Credentials", "ok", f"from {where}")]
+    except InvalidArgumentError as error:
+        told = [Finding("Credentials", "problem", in_options(str(error)), exit_code=CREDENTIALS)]
+    if (problem := open_to_others()) is not None:
+        text, _, advice = problem.partition(": ")
+        told.append(Finding("Key file", "warning", text, advice))
+    return found, told
 
 
 def proxy(proxy: str | None) -> Iterator[Finding]:

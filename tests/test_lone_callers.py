@@ -1,4 +1,4 @@
-"""A caller who finds nobody waiting sends in its own task, and nobody can tell but by the clock."""
+"""A caller who finds nobody waiting is treated like all others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from okx_funding import (
     ClientClosedError,
     Credentials,
-    DeadlineExceededError,
     FundingClient,
     QueueFullError,
     RateLimit,
@@ -26,8 +25,6 @@ from tests.wireless import (
     hangs,
     names,
     nothing_left,
-    numbers,
-    outcomes,
     unavailable,
 )
 
@@ -45,13 +42,6 @@ LIMIT = {"rate_limits": {ASSETS: RateLimit(2)}}
 
 
 # -- who is alone -------------------------------------------------------------------------------
-
-
-async def test_a_lone_caller_needs_no_task_but_its_own():
-    async with Wireless(latency=1) as session:
-        task = await on_the_wire(session.client())
-        assert asyncio.all_tasks() == {task, asyncio.current_task()}
-        assert names(await task) == ["K"]
 
 
 @pytest.mark.anyloop
@@ -146,33 +136,6 @@ async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_cal
         await nothing_left(session)
 
 
-async def test_an_inquest_of_others_waits_for_no_lone_callers_answer():
-    async with Wireless(latency=1, bad={"BAD"}) as session:
-        owner = someone()
-        one = session.client(credentials=owner)
-        two = session.client(credentials=owner, max_retries=0)
-
-        async def in_the_turn_of_the_refusal():
-            await asyncio.sleep(1)
-            await two.get_non_tradable_assets("K")
-
-        await outcomes(in_the_turn_of_the_refusal(), *start(one, "A", "BAD"))
-        assert {each.left for each in session.okx.sent[:3]} == {0, 1}
-        await nothing_left(session)
-
-
-async def test_whoever_a_known_user_brings_along_waits_for_no_lone_callers_answer():
-    async with Wireless() as session:
-        newcomer = session.client(credentials=Credentials("a key of his", "secret", "words"))
-        client = session.client(credentials=someone(f"user of {id(session)}"))
-        tasks = [*start(newcomer, "A", "B"), *start(client, "K")]
-        await came(*tasks, told=session)
-        session.identify(newcomer._profile, f"user of {id(session)}")
-        await asyncio.gather(*tasks)
-        assert {each.left for each in session.okx.sent} == {0}
-        await nothing_left(session)
-
-
 async def test_a_lone_try_of_a_key_that_was_refused_too_often_goes_first():
     async with Wireless(latency=1) as session:
         client = session.client()
@@ -210,44 +173,6 @@ async def test_who_leaves_in_its_turn_sends_nothing_and_delays_nobody():
         await nothing_left(session)
 
 
-async def test_a_timeout_around_a_call_ends_the_request_and_not_the_task():
-    async with Wireless() as session:
-        client = session.client()
-        session.okx.next = [hangs]
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await client.get_non_tradable_assets("K")
-        assert session.okx.sent[0].ended == 0.5
-        assert names(await client.get_non_tradable_assets("K")) == ["K"]
-        await nothing_left(session)
-
-
-async def test_a_deadline_ends_the_request_and_not_the_task():
-    async with Wireless() as session:
-        client = session.client()
-        session.okx.next = [hangs]
-        task = await on_the_wire(client, timeout=0.5)
-        error = await failure_of(task, DeadlineExceededError)
-        assert error.sent
-        assert (task.cancelled(), task.cancelling()) == (False, 0)
-        assert session.okx.sent[0].outcome == "CancelledError"
-        assert session.okx.sent[0].ended == pytest.approx(0.5, abs=0.026)
-        await nothing_left(session)
-
-
-async def test_a_deadline_in_the_callers_turn_sends_nothing():
-    async with Wireless() as session:
-        client = session.client()
-        (task,) = start(client, "K", timeout=9)
-        await came(task, told=client)
-        lane = client._lanes[ASSETS]
-        assert lane.line.solo is not None
-        lane.expire(lane.line.solo[1].ticket)
-        assert not (await failure_of(task, DeadlineExceededError)).sent
-        assert session.okx.sent == []
-        await nothing_left(session)
-
-
 async def test_who_goes_on_after_its_deadline_can_be_cancelled_as_ever():
     async with Wireless() as session:
         client = session.client()
@@ -261,30 +186,6 @@ async def test_who_goes_on_after_its_deadline_can_be_cancelled_as_ever():
         await asyncio.sleep(1)
         task.cancel()
         await failure_of(task, asyncio.CancelledError)
-
-
-async def test_who_is_cancelled_in_the_moment_of_its_deadline_is_cancelled():
-    async with Wireless() as session:
-        client = session.client()
-        session.okx.next = [hangs]
-        task = await on_the_wire(client, timeout=9)
-        lane = client._lanes[ASSETS]
-        (ticket,) = lane.everybody()
-        lane.expire(ticket)
-        task.cancel()
-        await failure_of(task, asyncio.CancelledError)
-        await nothing_left(session)
-
-
-async def test_whoever_joined_is_answered_though_the_first_ran_out_of_time():
-    async with Wireless() as session:
-        client = session.client()
-        session.okx.next = [hangs]
-        first = await on_the_wire(client, timeout=0.5)
-        (second,) = start(client, "K", max_age=1)
-        await failure_of(first, DeadlineExceededError)
-        assert numbers(await second) == [2]
-        await nothing_left(session)
 
 
 # -- closing ------------------------------------------------------------------------------------

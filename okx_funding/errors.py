@@ -122,6 +122,20 @@ class DecodeError(ResponseError):
     """The body isn't what OKX documents: broken JSON, a missing field, no decimal."""
 
 
+class PagingStuckError(ResponseError):
+    """The pages of a history lead no further, and going on would leave rows out in silence.
+
+    A full page brought no new row, or its rows aren't in the order that OKX documents. ``moment``
+    is the moment in question in milliseconds, ``endpoint`` the method and path. The rows until
+    then were given; the iterator's ``cursor`` says how far it came.
+    """
+
+    def __init__(self, message: str, *, endpoint: str, moment: int | None = None) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.moment = moment
+
+
 _ADVICE = {
     "50011": "Too many requests for this User ID: another program may be spending the same limit.",
     "50030": "The API key lacks a permission for this endpoint: check its permissions at OKX.",

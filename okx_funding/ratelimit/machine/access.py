@@ -74,6 +74,10 @@ class Access:
         self.wait: float = 0.0
         """Seconds after which to try again, when the lock wasn't free."""
         self._place = place
+        self._state = State(0)
+        """What this session wrote last, ..."""
+        self._written = self._boot = b""
+        """... and its bytes, which are quicker to compare than to read."""
         self._known = False
         """Whether a history was seen there before."""
         self._tries = 0
@@ -100,9 +104,12 @@ class Access:
                 return None
             at = place.clock()
             state, fresh = self._read(file, boot, at)
+            self._written = b""  # the state isn't what was written until it is written
             result = make(state, number, lives, at)
             state.changes += 1
-            file.write(layout.encode(state, boot, self.label), fresh=fresh)
+            data = layout.encode(state, boot, self.label)
+            file.write(data, fresh=fresh)
+            self._state, self._written, self._boot = state, data, boot
         finally:
             if file.fd >= 0:
                 file.unlock()
@@ -137,8 +144,11 @@ class Access:
         return None
 
     def _read(self, file: LimitFile, boot: bytes, at: float) -> tuple[State, bool]:
+        data = file.read()
+        if self._written and self._boot == boot and data.startswith(self._written):
+            return self._state, False  # nobody has written since
         try:
-            return layout.decode(file.read(), boot, at)[0], False
+            return layout.decode(data, boot, at)[0], False
         except layout.UnknownHistoryError as unknown:
             reason = unknown.reason
         if reason is SilenceReason.EMPTIED:

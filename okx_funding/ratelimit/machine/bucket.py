@@ -33,6 +33,11 @@ RENEW = 1.0
 """Seconds after which a process with a request in flight says that it lives."""
 AGAIN = 0.25
 """Seconds after which a file that can't be used is tried again."""
+GIVE_BACK_WITHIN = 0.01
+"""Seconds after an answer within which its slot is given back, together with others: it isn't
+free before its window is over anyway."""
+LOOK_FOR_DEAD = 0.05
+"""Seconds after which it is worth while to ask again who lives."""
 PATIENCE = 60.0
 """Seconds of trouble after which even callers without a deadline are told."""
 _LONGEST_LOST = 5.0
@@ -108,9 +113,14 @@ class MachineBucket:
         self._credit_shrank = False
         self._has_ticket = False
         self._look_at = -math.inf
-        """When to look again."""
+        """When the turn of those who wait may come; until then nobody asks for a slot."""
+        self._retry_at = -math.inf
+        """When to try again, where the file couldn't be used."""
+        self._returns_due = math.inf
+        """When `_returns` are told at the latest."""
         self._heard = -math.inf
         """When the file last heard of this session."""
+        self._looked_for_dead = -math.inf
         self._failing_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -143,7 +153,7 @@ class MachineBucket:
 
     def take(self, now: float) -> MachineSlot | None:
         """A slot for a request that leaves now, or None: then ask again at `next_free`."""
-        if now < self._look_at:
+        if now < self._look_at or now < self._retry_at:
             return None
         self._reconsider()
         serial = self._place.next_serial()
@@ -174,13 +184,14 @@ class MachineBucket:
 
     def next_free(self, now: float) -> float:
         """When to ask again; where nobody waits, about when a request could leave."""
-        return self._look_at if self._look_at > now else self.nth_free(0, now)
+        at = max(self._look_at, self._retry_at)
+        return at if at > now else self.nth_free(0, now)
 
     def nth_free(self, n: int, now: float, not_before: float = -math.inf) -> float:
         """About when the n-th request from now (counted from 0) gets its slot."""
         seen = self._access.peek()
         if seen is None:
-            return max(now, not_before, self._look_at)
+            return max(now, not_before, self._look_at, self._retry_at)
         state, at = seen
         me = state.processes.get(self._number) or law.enter(state, self._number, self._rule, at)
         longer = max(0.0, self.round_trips.mean - self.round_trips.credit)
@@ -210,8 +221,9 @@ class MachineBucket:
             self._failed(error, now)
             return None
         if change is None:
-            self._look_at = now + self._access.wait
+            self._retry_at = now + self._access.wait
             return None
+        self._retry_at, self._returns_due = -math.inf, math.inf
         self._returns.clear()
         self._adopted.clear()
         self._silent = self._credit_shrank = False
@@ -224,7 +236,7 @@ class MachineBucket:
             return taken
         # This process was stopped, or its file was replaced: nothing is sent for this slot.
         self._returns.append(Release(taken.owner, taken.serial, taken.taken, None))
-        self._look_at = now + law.SOON
+        self._retry_at = self._returns_due = now + law.SOON
         return None
 
     def _tell_all(self, state: State, number: int, lives: Lives, at: float) -> LoggedProcess:
@@ -237,9 +249,11 @@ class MachineBucket:
         for back in self._returns:
             law.give_back(state, back)
         law.reconcile(state, number, self._in_flight, at)
-        doubtful = law.doubtful(state, number, at)
-        if dead := [each for each in doubtful if not lives.is_alive(each)]:
-            law.remove_dead(state, dead, at)
+        if at - self._looked_for_dead > LOOK_FOR_DEAD:
+            self._looked_for_dead = at
+            doubtful = law.doubtful(state, number, at)
+            if dead := [each for each in doubtful if not lives.is_alive(each)]:
+                law.remove_dead(state, dead, at)
         law.release_unheard(state, number, at)
         if self._credit_shrank:
             law.reduce_credit(state, number, self.round_trips.credit)
@@ -251,7 +265,7 @@ class MachineBucket:
         """The file can't be used: nothing is sent until it can."""
         self._place.drop(self.name)
         self.trouble, hopeless = self._place.explain(error)
-        self._look_at = now + AGAIN
+        self._retry_at = now + AGAIN
         if self._failing_since is None:
             self._failing_since = now
         impatient = now - self._failing_since > PATIENCE
@@ -269,13 +283,12 @@ class MachineBucket:
 
     def _set_timer(self, now: float) -> None:
         """Ring when there is something to do besides what the queue does."""
-        due = math.inf
-        if self._returns:
-            due = self._look_at
+        due = self._returns_due
         if self._in_flight:
-            due = min(due, max(self._heard + RENEW, self._look_at))
+            due = min(due, self._heard + RENEW)
         if self._has_ticket:
             due = min(due, self._look_at + KEEP)
+        due = max(due, self._retry_at)
         if due == math.inf or (self._timer is not None and self._timer.when() <= due):
             return
         self.stop_timer()
@@ -291,13 +304,14 @@ class MachineBucket:
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
         now = loop.time()
-        renew = self._in_flight and now >= max(self._heard + RENEW, self._look_at)
         queue: Queue | None = self.queue() if self.queue is not None else None
-        nobody = self._has_ticket and now >= self._look_at + KEEP
-        nobody = nobody and (queue is None or not queue.ahead())
-        if nobody:
+        if (
+            self._has_ticket
+            and now >= self._look_at + KEEP
+            and (queue is None or not queue.ahead())
+        ):
             self._change(self._drop_ticket, now)
-        elif renew or (self._returns and now >= self._look_at):
+        elif now >= self._returns_due or (self._in_flight and now >= self._heard + RENEW):
             self._change(_nothing_more, now)
         self._set_timer(now)
 
@@ -336,7 +350,8 @@ class MachineBucket:
         if slot.sent_at in self._sends:
             self._sends.remove(slot.sent_at)
         self._give_back(slot, now, None)
-        self._look_at = -math.inf
+        if not self._has_ticket:
+            self._look_at = -math.inf
 
     def refused(self, slot: MachineSlot, now: float, retry_after: float | None = None) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
@@ -368,10 +383,13 @@ class MachineBucket:
                 at + min(hold, law.LONGEST_HOLD) if hold else 0.0,
             )
         )
-        look_at = self._look_at
-        self._change(_nothing_more, now)
-        if self.trouble is None and not self._returns:
-            self._look_at = look_at  # the turn of those who wait is the same
+        if freeze > 0 or seen_in is None:
+            self._returns_due = now
+            if now >= self._retry_at:
+                self._change(_nothing_more, now)
+        else:
+            soon = now + min(GIVE_BACK_WITHIN, self._rule.window / 4)
+            self._returns_due = min(self._returns_due, soon)
         self._set_timer(now)
 
     # -- changing --------------------------------------------------------------------------

@@ -127,15 +127,13 @@ def open_checked(folder: str, name: str, *, create: bool = True) -> int:
 class LimitFile:
     """One open file. Its lock is never waited for."""
 
-    __slots__ = ("_identity", "fd", "folder", "name", "path")
+    __slots__ = ("fd", "folder", "name", "path")
 
     def __init__(self, folder: str, name: str, *, create: bool = True) -> None:
         self.folder = folder
         self.name = name
         self.path = os.path.join(folder, name)
         self.fd = open_checked(folder, name, create=create)
-        found = os.fstat(self.fd)
-        self._identity = (found.st_ino, found.st_dev)
 
     def close(self) -> None:
         """Close the descriptor; its lock goes with it."""
@@ -152,12 +150,8 @@ class LimitFile:
         unlock_descriptor(self.fd)
 
     def has_name(self) -> bool:
-        """Whether others who open it by its name get this very file."""
-        try:
-            found = os.lstat(self.path)
-        except OSError:
-            return False
-        return (found.st_ino, found.st_dev) == self._identity
+        """Whether others who open it by its name get this very file: it wasn't deleted."""
+        return os.fstat(self.fd).st_nlink > 0
 
     def read(self) -> bytes:
         """All of it."""

@@ -335,11 +335,11 @@ def prune(state: State, now: float) -> None:
     """
     if not state.processes:
         return
-    rule = strictest(state.processes.values())
-    keep = max((process.rule.count for process in state.processes.values()), default=0)
+    keep = max(process.rule.count for process in state.processes.values())
     surplus = len(state.requests) - min(keep, MAX_REQUESTS)
     if surplus <= 0:
         return
+    rule = strictest(state.processes.values())
     state.requests.sort(key=lambda request: request.seen)
     old = 0
     while old < surplus and state.requests[old].free_at(rule.window) <= now:

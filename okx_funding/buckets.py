@@ -95,6 +95,9 @@ class Bucket(Protocol):
     def take(self, now: float) -> Any:
         """A slot for a request that leaves now, or None."""
 
+    def holds(self, slot: Any, now: float) -> bool:
+        """Whether the slot may be used now: one that others share may have been lost."""
+
     def next_free(self, now: float) -> float:
         """When to ask again; inf where the queue is woken."""
 
@@ -239,6 +242,10 @@ class TokenBucket:
         slot = Slot(window)
         slot.take(window, now)
         return slot
+
+    def holds(self, slot: Slot, now: float) -> bool:  # noqa: ARG002
+        """Whether the slot may be used now: always, for nobody else can take it away."""
+        return True
 
     def next_free(self, now: float) -> float:
         """When `take` can next succeed; inf while every slot is in flight."""

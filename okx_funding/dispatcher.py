@@ -242,6 +242,12 @@ class Dispatcher:
             self.circuit.saw(ClientClosedError("nobody waits any more"), now)
             self.wake()
             return False
+        if not self.line.bucket.holds(slot, now):  # this process was stopped after it took it
+            self.line.bucket.unsent(slot, now)
+            late = BucketsUnreachableError(f"{self.endpoint.name}: the slot came too late")
+            self.circuit.saw(late, now)
+            self._again(batch, late)
+            return False
         self.tally.requests += 1
         if batch.repeated:
             self.tally.retries += 1

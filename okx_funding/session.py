@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     import aiohttp
 
     from .buckets_redis import OnLoss, RedisBuckets
+    from .ratelimit.machine import MachineLimits
+    from .ratelimit.store import LimitStore
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,6 +74,9 @@ class Session:
     ``processes`` goes on with its share of the limits, where they can be divided. ``on_loss``
     may say so by method name: ``{"get_non_tradable_assets": "share"}``.
 
+    ``limits`` is a ``MachineLimits()``: the limits of all processes of this machine are kept
+    together in small files, without a server. Give it or ``buckets``, not both.
+
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
 
     Use it with ``async with``, or call `aclose`. It belongs to the event loop of its first use.
@@ -86,6 +91,7 @@ class Session:
         buckets: str | None = None,
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
+        limits: MachineLimits | None = None,
     ) -> None:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
@@ -94,7 +100,13 @@ class Session:
             if not isinstance(buckets, str):
                 raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
             buckets = Secret(buckets)
-        self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
+        self._store: LimitStore | None = limits
+        if limits is not None and (buckets is not None or not hasattr(limits, "keys_of")):
+            raise InvalidArgumentError(
+                "limits must be MachineLimits() or None, and buckets isn't given beside it"
+            )
+        if buckets is not None:
+            self._store = _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
         self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (

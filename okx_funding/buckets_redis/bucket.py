@@ -119,6 +119,10 @@ class SharedBucket:
             self._post.give(Return(self.name, slot, None))
         return None
 
+    def holds(self, slot: Slot | SharedSlot, now: float) -> bool:  # noqa: ARG002
+        """Whether the slot may be used now: its lease outlasts the longest request."""
+        return True
+
     def _want(self, now: float) -> None:
         self._wished = True
         if self._post.hopeless and (queue := self._queue()) is not None:

@@ -7,7 +7,11 @@ No error holds a key, a signature or a passphrase, and every one can be copied a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from okx_funding.money.intent import Intent
+    from okx_funding.money.outcome import Outcome
 
 
 def _rebuild(cls: type[OKXError], args: tuple[Any, ...], state: dict[str, Any]) -> OKXError:
@@ -22,13 +26,38 @@ class OKXError(Exception):
 
     sent: bool = False
     """True when a request left or may have left; False when nothing was sent."""
+    _repeat_is_safe: bool | None | str = "unless sent"
+
+    @property
+    def repeat_is_safe(self) -> bool | None:
+        """Whether the same may be asked for again: True, False, or None where nobody can know,
+        which means: don't.
+
+        True as long as nothing was sent, else None, unless the money protocol knows better. A
+        movement of money is asked for again with a client id of its own.
+        """
+        known = self._repeat_is_safe
+        if isinstance(known, str):
+            return None if self.sent else True
+        return known
+
+    @repeat_is_safe.setter
+    def repeat_is_safe(self, value: bool | None) -> None:
+        self._repeat_is_safe = value
 
     def __reduce__(self) -> tuple[Callable[..., OKXError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
 class InvalidArgumentError(OKXError, ValueError):
-    """An argument is unusable. Nothing was sent."""
+    """An argument is unusable. Nothing was sent.
+
+    Where a client id was used before, ``intent`` is the first intent with it and ``outcome`` what
+    became of that: Done, NotDone, Unknown, or None while it isn't known. Else both are None.
+    """
+
+    intent: Intent | None = None
+    outcome: Outcome | None = None
 
 
 class ClientClosedError(OKXError):
@@ -94,7 +123,17 @@ class ResponseTooLargeError(TransportError):
 
 
 class OutcomeUnknownError(TransportError):
-    """A request that must not be repeated blindly may or may not have taken effect."""
+    """A request that must not be repeated blindly may or may not have taken effect.
+
+    ``intent`` is the movement of money that it is about, to be handed to ``client.resolve``; None
+    where a request without one is meant.
+    """
+
+    _repeat_is_safe = None
+
+    def __init__(self, message: str = "", *, intent: Intent | None = None) -> None:
+        super().__init__(message)
+        self.intent = intent
 
 
 class ResponseError(OKXError):
@@ -120,6 +159,20 @@ class HTTPStatusError(ResponseError):
 
 class DecodeError(ResponseError):
     """The body isn't what OKX documents: broken JSON, a missing field, no decimal."""
+
+
+class PagingStuckError(ResponseError):
+    """The pages of a history lead no further, and going on would leave rows out in silence.
+
+    A full page brought no new row, or its rows aren't in the order that OKX documents. ``moment``
+    is the moment in question in milliseconds, ``endpoint`` the method and path. The rows until
+    then were given; the iterator's ``cursor`` says how far it came.
+    """
+
+    def __init__(self, message: str, *, endpoint: str, moment: int | None = None) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.moment = moment
 
 
 _ADVICE = {
@@ -216,3 +269,57 @@ class InvalidParameterError(APIError):
 
 class ServiceUnavailableError(APIError):
     """OKX or this endpoint is down for now."""
+
+
+class JournalError(OKXError):
+    """The journal of money couldn't do its part, or its record was closed by somebody else.
+
+    Raised before anything was sent, so that nothing is.
+    """
+
+
+class ClientIdReusedError(OKXError):
+    """OKX shows a movement under this client id with another currency or amount.
+
+    ``intent`` is the one that was asked about. Nobody can say by this client id whether it took
+    place: find out who used the id twice, and compare with the bills.
+    """
+
+    sent = True
+    _repeat_is_safe = False
+
+    def __init__(self, message: str, *, intent: Intent | None = None) -> None:
+        super().__init__(message)
+        self.intent = intent
+
+
+class MovementAbsentError(OKXError):
+    """A request may have left, but OKX shows no movement, as long as the rules of absence ask."""
+
+    sent = True
+    _repeat_is_safe = True
+
+
+class TransferFailedError(APIError):
+    """OKX refused the movement, or began it and gave the money back: ``code`` is OKX's code, or
+    the final state that its look-up shows."""
+
+
+class InsufficientFundsError(APIError):
+    """The balance doesn't cover the amount and its fee."""
+
+
+class AddressNotAllowedError(APIError):
+    """The address isn't on the list of verified addresses, is malformed, or lacks its tag."""
+
+
+class QuotaExceededError(APIError):
+    """The amount passes a limit of OKX: too small, too large, or beyond the day's quota."""
+
+
+class ChainSuspendedError(APIError):
+    """Transfers or withdrawals of this currency or chain are suspended for now."""
+
+
+class QuoteExpiredError(APIError):
+    """The quote can't be traded any more: ask for a new one."""

@@ -7,7 +7,11 @@ No error holds a key, a signature or a passphrase, and every one can be copied a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from okx_funding.money.intent import Intent
+    from okx_funding.money.outcome import Outcome
 
 
 def _rebuild(cls: type[OKXError], args: tuple[Any, ...], state: dict[str, Any]) -> OKXError:
@@ -22,13 +26,38 @@ class OKXError(Exception):
 
     sent: bool = False
     """True when a request left or may have left; False when nothing was sent."""
+    _repeat_is_safe: bool | None | str = "unless sent"
+
+    @property
+    def repeat_is_safe(self) -> bool | None:
+        """Whether the same may be asked for again: True, False, or None where nobody can know,
+        which means: don't.
+
+        True as long as nothing was sent, else None, unless the money protocol knows better. A
+        movement of money is asked for again with a client id of its own.
+        """
+        known = self._repeat_is_safe
+        if isinstance(known, str):
+            return None if self.sent else True
+        return known
+
+    @repeat_is_safe.setter
+    def repeat_is_safe(self, value: bool | None) -> None:
+        self._repeat_is_safe = value
 
     def __reduce__(self) -> tuple[Callable[..., OKXError], tuple[Any, ...]]:
         return _rebuild, (type(self), self.args, dict(self.__dict__))
 
 
 class InvalidArgumentError(OKXError, ValueError):
-    """An argument is unusable. Nothing was sent."""
+    """An argument is unusable. Nothing was sent.
+
+    Where a client id was used before, ``intent`` is the first intent with it and ``outcome`` what
+    became of that: Done, NotDone, Unknown, or None while it isn't known. Else both are None.
+    """
+
+    intent: Intent | None = None
+    outcome: Outcome | None = None
 
 
 class ClientClosedError(OKXError):
@@ -94,7 +123,17 @@ class ResponseTooLargeError(TransportError):
 
 
 class OutcomeUnknownError(TransportError):
-    """A request that must not be repeated blindly may or may not have taken effect."""
+    """A request that must not be repeated blindly may or may not have taken effect.
+
+    ``intent`` is the movement of money that it is about, to be handed to ``client.resolve``; None
+    where a request without one is meant.
+    """
+
+    _repeat_is_safe = None
+
+    def __init__(self, message: str = "", *, intent: Intent | None = None) -> None:
+        super().__init__(message)
+        self.intent = intent
 
 
 class ResponseError(OKXError):
@@ -292,3 +331,32 @@ class AccountRestrictedError(APIError):
     """OKX restricts the account: its verification, region, recent changes, or risk control."""
 
     _advice = "Log in at OKX and do what it asks for there: trying again doesn't help."
+
+
+class JournalError(OKXError):
+    """The journal of money couldn't do its part, or its record was closed by somebody else.
+
+    Raised before anything was sent, so that nothing is.
+    """
+
+
+class ClientIdReusedError(OKXError):
+    """OKX shows a movement under this client id with another currency or amount.
+
+    ``intent`` is the one that was asked about. Nobody can say by this client id whether it took
+    place: find out who used the id twice, and compare with the bills.
+    """
+
+    sent = True
+    _repeat_is_safe = False
+
+    def __init__(self, message: str, *, intent: Intent | None = None) -> None:
+        super().__init__(message)
+        self.intent = intent
+
+
+class MovementAbsentError(OKXError):
+    """A request may have left, but OKX shows no movement, as long as the rules of absence ask."""
+
+    sent = True
+    _repeat_is_safe = True

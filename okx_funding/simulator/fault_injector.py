@@ -5,14 +5,25 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from .faults import Fault
-from .limits import known
+from .table import route
 
 _OUTAGE = Fault.html(503)
 
 
-class Mischief:
+@dataclass(slots=True)
+class _Chaos:
+    share: float
+    faults: tuple[Fault, ...]
+    chance: random.Random
+
+    def next(self) -> Fault | None:
+        return self.chance.choice(self.faults) if self.chance.random() < self.share else None
+
+
+class FaultInjector:
     """The faults to come. ``outage`` answers everything with a CDN's 503."""
 
     def __init__(self, seed: int) -> None:
@@ -24,14 +35,11 @@ class Mischief:
         """No faults any more, of any kind."""
         self.outage = False
         self._ordered.clear()
-        self._share = 0.0
-        self._faults: tuple[Fault, ...] = ()
-        self._endpoint: str | None = None
-        self._chance = random.Random()
+        self._chaos: dict[str | None, _Chaos] = {}
 
     def fail_next(self, n: int, fault: Fault, endpoint: str | None) -> None:
         """Order the fault ``n`` times, behind what was ordered before."""
-        self._ordered.extend([(fault, endpoint and known(endpoint))] * n)
+        self._ordered.extend([(fault, endpoint and route(endpoint).name)] * n)
 
     def chaos(
         self, share: float, faults: Iterable[Fault], seed: int | None, endpoint: str | None
@@ -42,9 +50,13 @@ class Mischief:
         faults = tuple(faults)
         if not faults:
             raise ValueError("chaos needs at least one fault")
-        self._endpoint = endpoint and known(endpoint)
-        self._share, self._faults = share, faults
-        self._chance = random.Random(f"{self._seed if seed is None else seed}/chaos")
+        name = endpoint and route(endpoint).name
+        if not share and name is None:
+            self._chaos.clear()
+            return
+        seed = self._seed if seed is None else seed
+        chance = random.Random(f"{seed}/chaos" + (f"/{name}" if name else ""))
+        self._chaos[name] = _Chaos(share, faults, chance)
 
     def next(self, endpoint: str) -> Fault | None:
         """The fault of the request that has arrived at ``endpoint``."""
@@ -54,6 +66,5 @@ class Mischief:
             if only in (None, endpoint):
                 del self._ordered[position]
                 return fault
-        if not self._share or self._endpoint not in (None, endpoint):
-            return None
-        return self._chance.choice(self._faults) if self._chance.random() < self._share else None
+        chaos = self._chaos.get(endpoint) or self._chaos.get(None)
+        return chaos.next() if chaos else None

@@ -136,6 +136,30 @@ class OutcomeUnknownError(TransportError):
         self.intent = intent
 
 
+class PushStoppedError(OKXError):
+    """OKX ended the WebSocket in a way that coming back can't mend: key, permission or region.
+
+    ``code`` is OKX's error code or the close code, as text; ``bookmark`` where a watch stood, as
+    the text that ``since=`` takes.
+    """
+
+    def __init__(self, message: str, *, code: str = "", bookmark: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.bookmark = bookmark
+
+
+class BacklogExceededError(OKXError):
+    """More events wait than ``max_backlog`` allows: the consumer of a watch is too slow.
+
+    ``bookmark`` is the text with which ``since=`` goes on without a loss.
+    """
+
+    def __init__(self, message: str, *, bookmark: str | None = None) -> None:
+        super().__init__(message)
+        self.bookmark = bookmark
+
+
 class ResponseError(OKXError):
     """An answer arrived, but it is no result."""
 

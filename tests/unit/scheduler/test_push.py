@@ -11,8 +11,8 @@ from okx_funding.errors import (
     ConnectError,
     PushStoppedError,
 )
-from okx_funding.pushroom.push import FINAL_CLOSES, FINAL_CODES, PushConnection, Pushed, Up
-from okx_funding.pushroom.websocket import Closed
+from okx_funding.scheduler.push import FINAL_CLOSES, FINAL_CODES, PushConnection, Pushed, Up
+from okx_funding.wire.websocket import Closed
 
 pytestmark = pytest.mark.looptime
 

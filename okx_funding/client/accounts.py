@@ -13,7 +13,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
-from .errors import ClientClosedError, InvalidArgumentError
+from okx_funding.errors import ClientClosedError, InvalidArgumentError
 
 P = ParamSpec("P")
 T = TypeVar("T")

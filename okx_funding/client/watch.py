@@ -29,7 +29,7 @@ from okx_funding.errors import (
     PushStoppedError,
 )
 
-from .push import Listener, Pushed, Up
+from okx_funding.scheduler.push import Listener, Pushed, Up
 from .tracker import Bookmark, Tracker
 
 logger: logging.Logger = logging.getLogger("okx_funding.push")

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from . import hints
-from .arguments import (
+from okx_funding.arguments import (
     count,
     currencies,
     limits,
@@ -16,24 +16,24 @@ from .arguments import (
     seconds,
     valuation_unit,
 )
-from .auth.credentials import Credentials, resolve
-from .buckets import Claim, Pacing
-from .callers import Key
-from .dispatcher import Policy
-from .endpoints import (
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.buckets import Claim, Pacing
+from okx_funding.callers import Key
+from okx_funding.dispatcher import Policy
+from okx_funding.endpoints import (
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
     GET_NON_TRADABLE_ASSETS,
     Endpoint,
     RateLimit,
 )
-from .errors import ClientClosedError, DecodeError, InvalidArgumentError
-from .events import Observer, Statistics
-from .lane import Lane
-from .models import AssetValuation, NonTradableAsset
-from .session import Profile, Session, snapshot
-from .slots import WITHDRAW
-from .tally import Tally
+from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
+from okx_funding.events import Observer, Statistics
+from okx_funding.lane import Lane
+from okx_funding.models import AssetValuation, NonTradableAsset
+from okx_funding.session import Profile, Session, snapshot
+from okx_funding.slots import WITHDRAW
+from okx_funding.tally import Tally
 
 LIVE = "https://www.okx.com"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
 
-from okx_funding.secret import Secret
+from okx_funding.auth.secret import Secret
 
 from . import params as check
 from .params import optional

@@ -180,7 +180,8 @@ class FundingClient:
 
         ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
         the earlier a call's turn: a step weighs as much as ten seconds of waiting. By default
-        an answer was asked after the call; ``max_age`` accepts one asked so many seconds ago.
+        an answer is to a request sent after the call; ``max_age`` accepts one to a request sent
+        up to that many seconds before it.
 
         Raises an OKXError; `InvalidParameterError` names the currencies that OKX refuses and
         holds the rows of the others.

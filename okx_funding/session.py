@@ -67,7 +67,7 @@ class Session:
     bytes after decompression.
 
     ``buckets`` is the URL of a Redis in which the limits of all processes with that URL are kept
-    together: ``redis://localhost:6379/0`` (``pip install 'okx-funding[redis]'``). While it can't
+    together: ``redis://localhost:6379/0`` (``pip install redis``). While it can't
     be reached nothing is sent (``on_loss="closed"``); with ``on_loss="share"`` each of
     ``processes`` goes on with its share of the limits, where they can be divided. ``on_loss``
     may say so by method name: ``{"get_non_tradable_assets": "share"}``.
@@ -401,9 +401,7 @@ def _open_store(
     try:
         from .buckets_redis import RedisBuckets
     except ImportError:
-        raise InvalidArgumentError(
-            "buckets= wants redis-py: pip install 'okx-funding[redis]'"
-        ) from None
+        raise InvalidArgumentError("buckets= needs redis-py: pip install redis") from None
     return RedisBuckets(url, on_loss=on_loss, processes=processes)
 
 

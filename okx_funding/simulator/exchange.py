@@ -180,7 +180,10 @@ class SimulatedExchange:
         return self._directory.keys[self.credentials.api_key if api_key is None else api_key]
 
     def account(self, user_id: str | None = None) -> Account:
-        """What a user owns, by default the first one. Raises KeyError for an unknown user."""
+        """What a user owns, an `Account`; by default the first user's. KeyError for an unknown one.
+
+        ``account().set_balance("CELT", "5")`` changes a balance, ``account().assets = []`` all.
+        """
         return self._directory.accounts[self.user_ids[0] if user_id is None else user_id]
 
     @property

@@ -1,4 +1,4 @@
-"""``thousand_callers``: a thousand callers at once want some of 400 currencies, 6 requests a second.
+"""``thousand_callers``: a thousand callers at once want some of 400 currencies, 6 requests per s.
 
 Beside them, the same callers who ask for everything at once and share the answer by ``max_age``.
 """

@@ -303,6 +303,7 @@ def said(raw, name):
 
 @pytest.mark.parametrize("song", [KEY, SECRET, WORD, "the signature"], ids=str)
 @pytest.mark.parametrize("status", [200, 403, 400])
+@pytest.mark.slow
 def test_what_a_parrot_says_is_redacted_before_it_is_cut_short(song, status, signatures):
     if song == "the signature":
         song = bird().sign("2020-12-08T09:08:57.715Z", "GET", "/api/v5/account/balance")

@@ -67,6 +67,7 @@ async def leave(calls):
 )
 @pytest.mark.parametrize("depth", [0, 5, 6, 31, 100])
 @pytest.mark.parametrize("jitter", [0.0, 0.05], ids=["steady", "jittery"])
+@pytest.mark.slow
 async def test_the_estimate_is_right_within_one_window(limit, depth, jitter):
     async with Road(limit, jitter=jitter) as road, road.client() as client:
         await warmed_up(client, limit)

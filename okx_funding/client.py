@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+
+from okx_funding.scheduler.calls import Key
+from okx_funding.scheduler.dispatcher import Policy
+from okx_funding.scheduler.lane import Lane
 
 from . import hints
 from .arguments import (
@@ -18,8 +23,6 @@ from .arguments import (
 )
 from .auth.credentials import Credentials, resolve
 from .buckets import Claim, Pacing
-from .callers import Key
-from .dispatcher import Policy
 from .endpoints import (
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
@@ -29,7 +32,6 @@ from .endpoints import (
 )
 from .errors import ClientClosedError, DecodeError, InvalidArgumentError
 from .events import Observer, Statistics
-from .lane import Lane
 from .models import AssetValuation, NonTradableAsset
 from .session import Profile, Session, snapshot
 from .slots import WITHDRAW
@@ -305,6 +307,7 @@ class FundingClient:
             elif tally is not None:
                 for lane in lanes:
                     lane.dispatcher.close(tally)
+                await asyncio.sleep(0)  # requests that just ended hold their lanes for a turn
             for lane in self._lanes.values():
                 self._work.include(lane.tally)
             self._lanes.clear()

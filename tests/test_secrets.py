@@ -161,7 +161,7 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
             )
             call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
             await asyncio.sleep(0.02)
-            shown = [*visible(session._flights, *asyncio.all_tasks())]  # while it is on the wire
+            shown = [*visible(session._in_flight, *asyncio.all_tasks())]  # while it is on the wire
             errors = [
                 await failure_of(call, OKXError),
                 await failure_of(client.get_asset_valuation(timeout=20), OKXError),

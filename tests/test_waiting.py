@@ -428,7 +428,7 @@ async def test_an_observer_that_raises_at_every_event_changes_nothing(caplog):
 
 async def test_without_an_observer_no_event_is_made(monkeypatch):
     for event in OF_A_BUCKET:
-        monkeypatch.setattr(f"okx_funding.telling.{event.__name__}", None)
+        monkeypatch.setattr(f"okx_funding.scheduler.emitter.{event.__name__}", None)
     async with Road() as road, road.client() as client:
         road.next = [busy]
         assert len(await client.get_non_tradable_assets("CELT")) == 1

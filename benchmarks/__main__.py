@@ -16,7 +16,7 @@ NAMES = (
     "observers",
     "sign",
     "decode",
-    "wish",
+    "thousand_callers",
     "coalescing",
     "imports",
     "shared",

@@ -145,9 +145,9 @@ class Bench:
 
         async def caller(number: int, times: int) -> None:
             call = calls[number]
-            wish = CURRENCIES[20 * number : 20 * number + setting.currencies]
+            wanted = CURRENCIES[20 * number : 20 * number + setting.currencies]
             for _ in range(times):
-                await call(wish)
+                await call(wanted)
 
         async def everybody(operations: int) -> None:
             each = operations // setting.users

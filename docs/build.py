@@ -55,6 +55,8 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "In `okx_funding.simulator`.",
         {
             "simulator.exchange": "SimulatedExchange",
+            "simulator.accounts": "Account",
+            "simulator.auth": "Key",
             "simulator.threads": "in_thread",
             "simulator.services": "Rules",
             "simulator.arrivals": "Arrival",
@@ -238,7 +240,7 @@ def site(out: Path) -> None:
             text = page.read_text("utf-8")
             text = re.sub(r"\]\(\.\./((?:\.\./)?examples/)", r"](\1", text)
             text = text.replace("](../benchmarks/README.md)", "](questions.md)")
-            text = text.replace("](../docs/", "](")
+            text = text.replace("](../docs/", "](../" if page.parent.name == "examples" else "](")
             page.write_text(text, "utf-8")
         subprocess.run(
             [sys.executable, "-m", "zensical", "build", "--strict"], cwd=copy, check=True

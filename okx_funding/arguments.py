@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from .callers import Key
 from .endpoints import ENDPOINTS, VALUATION_UNITS, RateLimit
 from .errors import InvalidArgumentError
+
+Key = str | None
+"""A currency, or None for all."""
 
 _CURRENCY = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII).fullmatch
 _ALL: tuple[Key, ...] = (None,)

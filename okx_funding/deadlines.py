@@ -6,7 +6,7 @@ import asyncio
 from itertools import islice
 from math import ceil
 
-from .callers import Ticket
+from okx_funding.scheduler.calls import Waiter
 
 GRAIN = 0.025
 """Seconds by which a deadline may fire late."""
@@ -19,10 +19,10 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._timers: dict[int, tuple[dict[Ticket, None], asyncio.Handle]] = {}
+        self._timers: dict[int, tuple[dict[Waiter, None], asyncio.Handle]] = {}
         self._sweep_at = 64
 
-    def add(self, ticket: Ticket, deadline: float) -> None:
+    def add(self, ticket: Waiter, deadline: float) -> None:
         """``ticket.timer`` holds its place from now on: leaving is deleting it there."""
         grain = ceil(deadline / GRAIN)
         entry = self._timers.get(grain)
@@ -52,7 +52,7 @@ class Deadlines:
         tickets, _ = self._timers.pop(grain)
         for ticket in list(islice(tickets, SLICE)):
             if not ticket.done():
-                ticket.lane.expire(ticket)
+                ticket.lane.on_timeout(ticket)
             tickets.pop(ticket, None)
         if tickets:
             self._timers[grain] = (tickets, self._loop.call_soon(self._fire, grain))

@@ -57,8 +57,10 @@ class RateLimit:
 class Endpoint:
     """One row of the table.
 
-    ``name`` is the method of FundingClient and the key of ``rate_limits=``. ``key`` names the
-    query parameter whose values may share a request, ``max_keys`` how many fit into one.
+    ``name`` is the method of FundingClient and the key of ``rate_limits=``. ``batch_by`` names
+    the parameter whose values may share a request, ``batch_size`` how many fit into one. ``shared``
+    tells whether equal calls may share a request and its answer be remembered, ``repeatable``
+    whether it may be sent again after a byte of it may have left.
     ``row`` is the struct of one row of ``data``; ``docs`` links OKX's page.
     """
 
@@ -70,9 +72,10 @@ class Endpoint:
     docs: str
     scope: Scope = "user"
     permission: Literal["none", "read", "trade", "withdraw"] = "read"
-    key: str | None = None
-    max_keys: int = 1
-    retry_is_safe: bool = True
+    shared: bool = True
+    repeatable: bool = True
+    batch_by: str | None = None
+    batch_size: int = 1
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -85,8 +88,8 @@ GET_NON_TRADABLE_ASSETS = Endpoint(
     limit=RateLimit(6, 1.0),
     row=models.NonTradableAsset,
     docs=_DOCS + "funding-account-rest-api-get-non-tradable-assets",
-    key="ccy",
-    max_keys=MAX_CURRENCIES,
+    batch_by="ccy",
+    batch_size=MAX_CURRENCIES,
 )
 
 GET_ASSET_VALUATION = Endpoint(
@@ -96,7 +99,7 @@ GET_ASSET_VALUATION = Endpoint(
     limit=RateLimit(1, 1.0),
     row=models.AssetValuation,
     docs=_DOCS + "funding-account-rest-api-get-account-asset-valuation",
-    key="ccy",
+    batch_by="ccy",
 )
 
 GET_ACCOUNT_CONFIG = Endpoint(

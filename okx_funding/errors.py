@@ -76,15 +76,22 @@ class DeadlineExceededError(OKXError, TimeoutError):
     """The call's ``timeout`` passed, or can't be met.
 
     ``estimated_wait`` is the queue's estimate in seconds when the call was refused at once for
-    it, else None.
+    it, else None. ``rows`` holds the rows that were there already, of a call for several keys.
     """
 
     estimated_wait: float | None = None
+    rows: tuple[Any, ...] = ()
 
     def __init__(
-        self, message: str, *, estimated_wait: float | None = None, sent: bool = False
+        self,
+        message: str,
+        *,
+        estimated_wait: float | None = None,
+        sent: bool = False,
+        rows: tuple[Any, ...] = (),
     ) -> None:
         super().__init__(message)
+        self.rows = rows
         self.estimated_wait = estimated_wait
         self.sent = sent
 

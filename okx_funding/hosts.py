@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .retry import RETRY_AFTER_CAP, RetryBudget
+from okx_funding.scheduler.retry import RETRY_AFTER_CAP, RetryBudget
 
 _GATE = 1.0
 _FIRST_GATE = 0.1

@@ -13,15 +13,14 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from .batching import Batcher
+from okx_funding.scheduler.batcher import Batcher
+from okx_funding.scheduler.calls import Key
+
 from .buckets import Bucket
-from .callers import Key
 from .events import BucketStatistics
 from .hosts import Host
 from .registry import BucketKey
 
-_UNHEARD_OF: Sequence[Key] = ("",)
-"""A key that nobody waits for."""
 _NOTHING_PROMISED = (0, math.inf)
 
 
@@ -145,11 +144,10 @@ class Line:
 
     def ahead_of(self, sender: Sender, keys: Sequence[Key], priority: int, now: float) -> int:
         """Requests that leave before the one with the last of the first turn of ``keys``."""
-        requests = sender.batcher.ahead_of(keys, priority, now) // sender.batcher.max_keys
+        requests = sender.batcher.requests_before(keys, priority, now)
         for other in self.senders:
             if other is not sender:
-                placed = other.batcher.ahead_of(_UNHEARD_OF, priority, now)
-                requests += math.ceil(placed / other.batcher.max_keys)
+                requests += other.batcher.requests_of_others_before(priority, now)
         return requests
 
     def estimate(self, requests: int, now: float, *asking: Sender) -> float:

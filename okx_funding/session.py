@@ -13,6 +13,10 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from okx_funding.scheduler.dispatcher import Dispatcher, Policy
+from okx_funding.scheduler.emitter import EventEmitter
+from okx_funding.scheduler.in_flight import InFlight
+from okx_funding.scheduler.lane import WRONG_LOOP, Lane
 from okx_funding.telemetry import log
 
 from .arguments import count
@@ -22,17 +26,13 @@ from .auth.signing import timestamp
 from .buckets import Bucket, Claim
 from .circuit import AuthCircuit
 from .deadlines import Deadlines
-from .dispatcher import Dispatcher, Policy
 from .endpoints import GET_TIME, Endpoint, RateLimit
 from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from .events import HostStatistics, Observer, Statistics
-from .flights import Flights
 from .hosts import Host
-from .lane import WRONG_LOOP, Lane
 from .line import Line
 from .registry import REGISTRY, BucketKey
 from .tally import Tally, Total
-from .telling import Teller
 from .wire.response import Response
 from .wire.transport import Transport
 
@@ -69,7 +69,7 @@ class Session:
     bytes after decompression.
 
     ``buckets`` is the URL of a Redis in which the limits of all processes with that URL are kept
-    together: ``redis://localhost:6379/0`` (``pip install 'okx-funding[redis]'``). While it can't
+    together: ``redis://localhost:6379/0`` (``pip install redis``). While it can't
     be reached nothing is sent (``on_loss="closed"``); with ``on_loss="share"`` each of
     ``processes`` goes on with its share of the limits, where they can be divided. ``on_loss``
     may say so by method name: ``{"get_non_tradable_assets": "share"}``.
@@ -113,7 +113,7 @@ class Session:
             weakref.WeakValueDictionary()
         )
         self._hosts: dict[str, Host] = {}
-        self._flights = Flights()
+        self._in_flight = InFlight()
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
@@ -139,7 +139,7 @@ class Session:
         if not hasattr(self, "_total"):  # a traceback asks while __init__ is still at work
             return "<Session>"
         state = "closed" if self._closed else f"{len(self._lanes)} lanes"
-        return f"<Session: {state}, {len(self._flights)} requests in flight>"
+        return f"<Session: {state}, {len(self._in_flight)} requests in flight>"
 
     def __del__(self, _warn: object = warnings.warn) -> None:
         transport = getattr(self, "_transport", None)
@@ -194,9 +194,9 @@ class Session:
             host,
             partial(self._send, profile, host),
             policy=profile.policy,
-            flights=self._flights,
+            in_flight=self._in_flight,
             total=self._total,
-            teller=Teller(observer, endpoint, profile.origin, loop)
+            emitter=EventEmitter(observer, endpoint, profile.origin, loop)
             if observer is not None
             else None,
             circuit=self._circuit(profile),
@@ -346,7 +346,7 @@ class Session:
         self, lanes: Iterable[Lane], tally: Tally | None = None, timeout: float | None = None
     ) -> None:
         """Wait until everybody (of ``tally``) is answered, for ``timeout`` seconds at most."""
-        waiting = {ticket for lane in lanes for ticket in lane.everybody(tally)}
+        waiting = {waiter for lane in lanes for waiter in lane.open_waiters(tally)}
         if waiting:
             await asyncio.wait(waiting, timeout=timeout)
 
@@ -373,7 +373,7 @@ class Session:
         await asyncio.shield(self._closing)
 
     async def _shut(self) -> None:
-        await self._flights.land(GRACE)
+        await self._in_flight.drain(GRACE)
         clocks = list(self._clocks.values())
         for task in clocks:
             task.cancel()
@@ -413,15 +413,13 @@ def _open_store(
     try:
         from .buckets_redis import RedisBuckets
     except ImportError:
-        raise InvalidArgumentError(
-            "buckets= wants redis-py: pip install 'okx-funding[redis]'"
-        ) from None
+        raise InvalidArgumentError("buckets= needs redis-py: pip install redis") from None
     return RedisBuckets(url, on_loss=on_loss, processes=processes)
 
 
 def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
     """The calls of one tally, the requests of another, and the buckets of ``lanes``."""
-    lines = {lane.line: lane.endpoint.max_keys for lane in lanes}
+    lines = {lane.line: lane.endpoint.batch_size for lane in lanes}
     return Statistics(
         calls=calls.calls,
         answered=calls.answered,

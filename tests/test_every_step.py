@@ -42,7 +42,7 @@ class Axe:
 @pytest.fixture
 def axe(monkeypatch, caplog):
     """Nobody may complain of an exception that was never retrieved, or of anything else."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.scheduler.dispatcher.random.random", lambda: 0.5)
     with caplog.at_level(logging.WARNING):
         yield Axe(monkeypatch)
     assert not caplog.records

@@ -17,9 +17,9 @@ from okx_funding import (
     RateLimit,
     RateLimitError,
 )
-from okx_funding.batching import SUSPECTS, SUSPICION
-from okx_funding.inquest import HOPELESS, Inquest
-from okx_funding.inquest import names as named_in
+from okx_funding.scheduler.batcher import QUARANTINE, QUARANTINED
+from okx_funding.scheduler.bisection import INCONCLUSIVE_AFTER, Bisection, named_in
+from okx_funding.scheduler.pending import PendingKey
 from okx_funding.wire.codes import ERROR_OF_CODE
 from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
 from tests.wireless import (
@@ -57,15 +57,19 @@ def the_first(culprits):
     return f"Parameter {culprits[0]} error"
 
 
+def refusal(message=""):
+    return InvalidParameterError("51000", message, 400, ASSETS)
+
+
 def investigate(keys, culprits, says=nobody):
     """The requests an inquest costs, whom it found, and whom it gave up on."""
 
     def message(part):
         return says([key for key in part if key in culprits] or ["nobody"])
 
-    inquest = Inquest(keys, message(keys))
+    inquest = Bisection([PendingKey(key, 0.0) for key in keys], refusal(message(keys)))
     requests, found = 0, set()
-    while (part := inquest.part()) and not inquest.hopeless:
+    while (part := inquest.next_group()) and not inquest.is_inconclusive:
         requests += 1
         assert requests <= 100
         assert set(part) <= set(keys)
@@ -73,7 +77,7 @@ def investigate(keys, culprits, says=nobody):
             inquest.passed(part)
         else:
             found |= {inquest.refused(part, message(part))} - {None}
-    return requests, found, inquest.left
+    return requests, found, inquest.suspects
 
 
 @pytest.mark.parametrize(("culprits", "most"), [(1, 9), (2, 14)])
@@ -137,24 +141,24 @@ def test_seven_culprits_are_never_taken_for_a_hopeless_case():
 
 def test_what_is_refused_whatever_is_asked_is_given_up():
     requests, found, left = investigate(TWENTY, set(TWENTY))
-    assert requests == HOPELESS == 12
+    assert requests == INCONCLUSIVE_AFTER == 12
     assert len(found) + len(left) == 20
 
 
 def test_whoever_is_not_wanted_any_more_is_not_asked():
-    inquest = Inquest(TWENTY)
+    inquest = Bisection([PendingKey(key, 0.0) for key in TWENTY], refusal())
     inquest.forget(TWENTY[:15])
     asked = []
-    while part := inquest.part():
+    while part := inquest.next_group():
         asked += part
         inquest.passed(part)
     assert sorted(asked) == sorted(TWENTY[15:])
 
 
 def test_when_the_culprit_may_have_left_the_others_are_asked_by_halves():
-    inquest = Inquest(TWENTY)
+    inquest = Bisection([PendingKey(key, 0.0) for key in TWENTY], refusal())
     inquest.forget(TWENTY[:2])
-    assert len(inquest.part()) == 9
+    assert len(inquest.next_group()) == 9
 
 
 @pytest.mark.parametrize(
@@ -317,7 +321,7 @@ async def test_what_okx_refuses_whatever_is_asked_is_an_error_for_all():
         told = await wide
         assert told.rows == ()
         assert 0 < len(told.currencies) < 20
-        assert len(session.okx.sent) == 1 + HOPELESS
+        assert len(session.okx.sent) == 1 + INCONCLUSIVE_AFTER
         await nothing_left(session)
 
 
@@ -405,7 +409,7 @@ async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest
         client = session.client()
         calls = {key: asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY}
         await asyncio.sleep(0)
-        boarding = client._lanes[ASSETS].dispatcher._boarding
+        boarding = client._lanes[ASSETS].dispatcher._unstarted
         while not (session.okx.sent and boarding):  # noqa: ASYNC110
             await asyncio.sleep(0)
         (part,) = boarding
@@ -599,21 +603,21 @@ async def test_suspicion_ends_with_time():
         client = session.client()
         await refused(client, "BAD")
         session.okx.bad.clear()
-        await asyncio.sleep(SUSPICION + 1)
+        await asyncio.sleep(QUARANTINE + 1)
         await client.get_non_tradable_assets(["A", "BAD"])
         assert session.okx.asked[-1] == ("A", "BAD")
-        assert not client._lanes[ASSETS].batcher._suspects
+        assert not client._lanes[ASSETS].batcher._quarantine
 
 
 async def test_suspects_are_bounded_in_number():
-    keys = some(SUSPECTS + 50)
+    keys = some(QUARANTINED + 50)
     async with Wireless(bad=set(keys)) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1000)})
         await asyncio.gather(*(refused(client, key) for key in keys[:20]))
         for key in keys[20:]:
             await refused(client, key)
-        suspects = client._lanes[ASSETS].batcher._suspects
-        assert len(suspects) == SUSPECTS
+        suspects = client._lanes[ASSETS].batcher._quarantine
+        assert len(suspects) == QUARANTINED
         assert keys[-1] in suspects
         assert keys[0] not in suspects
 

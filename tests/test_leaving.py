@@ -179,7 +179,10 @@ async def test_a_failure_in_the_moment_of_leaving_makes_no_noise():
 async def test_an_answer_of_nobody_is_remembered_all_the_same():
     async with Wireless(latency=0.5) as session:
         client = session.client()
-        tasks = [asyncio.ensure_future(client.get_non_tradable_assets("GONE")) for _ in range(2)]
+        tasks = [
+            asyncio.ensure_future(client.get_non_tradable_assets("GONE", max_age=0))
+            for _ in range(2)
+        ]
         await asyncio.sleep(0.3)
         for task in tasks:
             await leave(task)
@@ -199,7 +202,7 @@ async def test_who_leaves_in_a_back_off_takes_nobody_along():
             asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in ("GONE", "STAYS")
         )
         await asyncio.sleep(0.04)
-        assert client._lanes[ASSETS].dispatcher._aside
+        assert client._lanes[ASSETS].dispatcher._backing_off
         await leave(gone)
         assert names(await stays) == ["STAYS"]
         assert session.okx.asked[1:] == [("STAYS",)]

@@ -197,7 +197,7 @@ async def test_an_answer_on_which_our_own_code_trips_costs_no_slot(monkeypatch, 
             raise ZeroDivisionError("secret")
 
         with monkeypatch.context() as patched:
-            patched.setattr("okx_funding.dispatcher.parse_response", trips)
+            patched.setattr("okx_funding.scheduler.dispatcher.parse_response", trips)
             error = await failure_of(ask(client, 1), ProtocolError)
         assert "secret" not in str(error)
         assert bucket_of(client).in_flight == 0
@@ -210,8 +210,8 @@ async def test_a_flight_that_is_cancelled_before_it_began_gives_its_slot_back():
         call = asyncio.gather(ask(client, 1), ask(client, 1))
         for _ in range(3):
             await asyncio.sleep(0)
-        assert road._flights.tasks
-        for task in road._flights.tasks:  # as one does who cancels all tasks there are
+        assert road._in_flight.tasks
+        for task in road._in_flight.tasks:  # as one does who cancels all tasks there are
             task.cancel()
         await failure_of(call, ClientClosedError)
         assert bucket_of(client).in_flight == 0
@@ -222,7 +222,7 @@ async def test_a_flight_that_is_cancelled_on_its_way_gives_its_slot_back_later()
     async with Road(RateLimit(1)) as road, road.client() as client:
         call = asyncio.gather(ask(client, 1), ask(client, 1))
         await asyncio.sleep(0.03)
-        for task in road._flights.tasks:
+        for task in road._in_flight.tasks:
             task.cancel()
         await failure_of(call, ClientClosedError)
         await ask(client, 1, "D")

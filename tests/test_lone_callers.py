@@ -203,7 +203,7 @@ async def test_what_does_not_finish_in_time_ends_with_the_session_and_not_with_t
         session.okx.next = [hangs]
         task = await on_the_wire(session.client())
         await session.aclose()
-        assert not session._flights
+        assert not session._in_flight
         assert now() == pytest.approx(1.3)
         error = await failure_of(task, ClientClosedError)
         assert error.sent

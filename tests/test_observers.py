@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
-from okx_funding.callers import Ticket
 from okx_funding.events import (
     BatchDispatched,
     CallEnded,
@@ -22,6 +21,7 @@ from okx_funding.events import (
     ResponseReceived,
 )
 from okx_funding.observers import together
+from okx_funding.scheduler.calls import Waiter
 from okx_funding.simulator import Fault
 
 from .support import ASSETS, VALUATION, failure_of
@@ -111,7 +111,7 @@ async def test_the_outcome_of_a_call_is_its_own(okx_exchange, okx_client, observ
 
 
 async def test_an_answer_that_is_remembered_ends_a_call_without_a_request(okx_client, observer):
-    await okx_client.get_asset_valuation()
+    await okx_client.get_asset_valuation(max_age=0)
     await okx_client.get_asset_valuation(max_age=60)
     await asyncio.sleep(0)
     assert [event.outcome for event in of(observer, CallEnded)] == ["ok", "ok"]
@@ -569,22 +569,22 @@ async def test_without_an_observer_nothing_is_hung_on_a_call(okx_exchange):
         call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
         await asyncio.sleep(0)
         (lane,) = client._lanes.values()
-        assert all(type(ticket) is Ticket for ticket in lane.everybody())
-        assert lane.dispatcher.teller is None
+        assert all(type(waiter) is Waiter for waiter in lane.open_waiters())
+        assert lane.dispatcher.emitter is None
         await call
 
 
 async def test_the_text_of_statistics_is_short_for_many_users():
     async with Wireless() as session:
-        clients = [session.client() for _ in range(200)]
+        clients = [session.client() for _ in range(20)]
         for client in clients:
             await client.get_non_tradable_assets("CELT")
         head, *lines = str(session.statistics()).splitlines()
-        assert head.startswith("200 calls (200 answered")
+        assert head.startswith("20 calls (20 answered")
         (line,) = lines
-        assert line.strip().startswith(f"{ASSETS} of 200 users: ")
-        assert " of 1200 slots free, 0 callers waiting, " in line
-        assert "200 sent, 0 refused" in line
+        assert line.strip().startswith(f"{ASSETS} of 20 users: ")
+        assert "of 120 slots free, 0 callers waiting, " in line
+        assert "20 sent, 0 refused" in line
 
 
 async def test_the_text_of_statistics_shows_few_buckets_one_by_one(okx_exchange, okx_client):

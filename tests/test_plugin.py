@@ -162,3 +162,19 @@ async def test_what_was_in_the_environment_is_out_of_the_way(
     assert await okx_client.get_non_tradable_assets("CELT")
     async with FundingClient() as client:
         assert await client.get_non_tradable_assets("CELT")
+
+
+@pytest.mark.parametrize(
+    ("marker", "advice"),
+    [
+        ("okx_client(max_retires=0)", "okx_client has no option 'max_retires': did you mean max_r"),
+        ("okx_exchange(latenzy=1)", "okx_exchange has no option 'latenzy': did you mean latency?"),
+        ("okx_exchange(zzz=1)", "okx_exchange has no option 'zzz'; it takes users"),
+    ],
+)
+def test_a_wrong_option_of_a_marker_is_told_in_a_line(pytest_on, marker, advice):
+    code = f"import pytest\n@pytest.mark.{marker}\nasync def test_it(okx_client): pass\n"
+    out = pytest_on(code, "-p", "asyncio", ini="asyncio_mode = auto\n")
+    assert advice in out
+    assert "Traceback" not in out
+    assert "okx_funding/testing" not in out

@@ -265,6 +265,7 @@ async def another_program(road, rate):
 
 
 @pytest.mark.parametrize("rate", [1, 3])
+@pytest.mark.slow
 async def test_another_program_at_the_same_limit_costs_no_caller_an_error(rate):
     async with Road(jitter=0.02) as road, road.client() as client:
         other = asyncio.ensure_future(another_program(road, rate))

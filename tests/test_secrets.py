@@ -161,7 +161,7 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
             )
             call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
             await asyncio.sleep(0.02)
-            shown = [*visible(session._flights, *asyncio.all_tasks())]  # while it is on the wire
+            shown = [*visible(session._in_flight, *asyncio.all_tasks())]  # while it is on the wire
             errors = [
                 await failure_of(call, OKXError),
                 await failure_of(client.get_asset_valuation(timeout=20), OKXError),
@@ -303,6 +303,7 @@ def said(raw, name):
 
 @pytest.mark.parametrize("song", [KEY, SECRET, WORD, "the signature"], ids=str)
 @pytest.mark.parametrize("status", [200, 403, 400])
+@pytest.mark.slow
 def test_what_a_parrot_says_is_redacted_before_it_is_cut_short(song, status, signatures):
     if song == "the signature":
         song = bird().sign("2020-12-08T09:08:57.715Z", "GET", "/api/v5/account/balance")

@@ -67,6 +67,7 @@ async def leave(calls):
 )
 @pytest.mark.parametrize("depth", [0, 5, 6, 31, 100])
 @pytest.mark.parametrize("jitter", [0.0, 0.05], ids=["steady", "jittery"])
+@pytest.mark.slow
 async def test_the_estimate_is_right_within_one_window(limit, depth, jitter):
     async with Road(limit, jitter=jitter) as road, road.client() as client:
         await warmed_up(client, limit)
@@ -427,7 +428,7 @@ async def test_an_observer_that_raises_at_every_event_changes_nothing(caplog):
 
 async def test_without_an_observer_no_event_is_made(monkeypatch):
     for event in OF_A_BUCKET:
-        monkeypatch.setattr(f"okx_funding.telling.{event.__name__}", None)
+        monkeypatch.setattr(f"okx_funding.scheduler.emitter.{event.__name__}", None)
     async with Road() as road, road.client() as client:
         road.next = [busy]
         assert len(await client.get_non_tradable_assets("CELT")) == 1

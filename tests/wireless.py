@@ -184,19 +184,19 @@ async def nothing_left(session: Session) -> None:
     """No caller, question, batch, slot, task or deadline is left in any lane of ``session``."""
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not session._flights
+    assert not session._in_flight
     for lane in list(session._lanes.values()):
         batcher = lane.batcher
-        assert (batcher.callers, batcher.placed) == (0, 0), lane
+        assert (batcher.callers, batcher.queued) == (0, 0), lane
         for place in (
             batcher._waiting,
-            batcher._trials,
-            batcher._accused,
+            batcher._bisections,
+            batcher._suspects,
+            batcher._long,
             batcher._out,
-            lane.dispatcher._aside,
+            lane.dispatcher._backing_off,
         ):
             assert not place, (lane, place)
-        assert not any(batcher._queues.values()), lane
         bucket = lane.line.bucket
         assert isinstance(bucket, TokenBucket)
         assert not bucket._out, lane

@@ -273,8 +273,8 @@ class _Profile:
 
 def _profile(name: str | None) -> tuple[_Profile | None, str]:
     """The profile, or why there is none. Raises where OKX_PROFILE names one that isn't there."""
-    if name is None and (chosen := _variable("OKX_PROFILE")) is not None:
-        profile, reason = _profile(str(chosen))
+    if name is None and (named := _variable("OKX_PROFILE")) is not None:
+        profile, reason = _profile(str(named))
         if profile is None:
             raise InvalidArgumentError(f"OKX_PROFILE: {reason}")
         return profile, ""

@@ -33,7 +33,7 @@ def limits(args: argparse.Namespace) -> None:
                     "period": endpoint.limit.period,
                     "scope": endpoint.scope,
                     "permission": endpoint.permission,
-                    "maxKeys": endpoint.max_keys,
+                    "maxKeys": endpoint.batch_size,
                     "source": endpoint.docs,
                 }
                 for endpoint in ENDPOINTS.values()
@@ -47,7 +47,7 @@ def limits(args: argparse.Namespace) -> None:
             str(endpoint),
             str(endpoint.limit),
             _COUNTED_BY[endpoint.scope],
-            f"up to {endpoint.max_keys}" if endpoint.max_keys > 1 else "-",
+            f"up to {endpoint.batch_size}" if endpoint.batch_size > 1 else "-",
         )
     console = show.console()
     console.print(table)

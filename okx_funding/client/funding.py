@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from . import hints
 from okx_funding.arguments import (
     count,
     currencies,
@@ -18,8 +18,6 @@ from okx_funding.arguments import (
 )
 from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.buckets import Claim, Pacing
-from okx_funding.callers import Key
-from okx_funding.dispatcher import Policy
 from okx_funding.endpoints import (
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
@@ -29,11 +27,15 @@ from okx_funding.endpoints import (
 )
 from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
 from okx_funding.events import Observer, Statistics
-from okx_funding.lane import Lane
 from okx_funding.models import AssetValuation, NonTradableAsset
+from okx_funding.scheduler.calls import Key
+from okx_funding.scheduler.dispatcher import Policy
+from okx_funding.scheduler.lane import Lane
 from okx_funding.session import Profile, Session, snapshot
 from okx_funding.slots import WITHDRAW
 from okx_funding.tally import Tally
+
+from . import hints
 
 LIVE = "https://www.okx.com"
 
@@ -180,7 +182,8 @@ class FundingClient:
 
         ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
         the earlier a call's turn: a step weighs as much as ten seconds of waiting. By default
-        an answer was asked after the call; ``max_age`` accepts one asked so many seconds ago.
+        an answer is to a request sent after the call; ``max_age`` accepts one to a request sent
+        up to that many seconds before it.
 
         Raises an OKXError; `InvalidParameterError` names the currencies that OKX refuses and
         holds the rows of the others.
@@ -304,6 +307,7 @@ class FundingClient:
             elif tally is not None:
                 for lane in lanes:
                     lane.dispatcher.close(tally)
+                await asyncio.sleep(0)  # requests that just ended hold their lanes for a turn
             for lane in self._lanes.values():
                 self._work.include(lane.tally)
             self._lanes.clear()

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from okx_funding.api.subaccounts import (
         FundingBalance,
         MaxWithdrawal,
-        SubaccountBill,
         SubAccount,
+        SubaccountBill,
         TradingBalance,
         TransferOutPermission,
     )

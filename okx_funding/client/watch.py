@@ -28,8 +28,8 @@ from okx_funding.errors import (
     PermissionDeniedError,
     PushStoppedError,
 )
-
 from okx_funding.scheduler.push import Listener, Pushed, Up
+
 from .tracker import Bookmark, Tracker
 
 logger: logging.Logger = logging.getLogger("okx_funding.push")

@@ -10,7 +10,7 @@ events hold user ids, or masked API keys where no user id is known.
 from __future__ import annotations
 
 from okx_funding.events import Event, Observer
-from okx_funding.telling import tell
+from okx_funding.scheduler.emitter import emit
 
 
 def together(*observers: Observer) -> Observer:
@@ -18,6 +18,6 @@ def together(*observers: Observer) -> Observer:
 
     def tell_all(event: Event) -> None:
         for observer in observers:
-            tell(observer, event)
+            emit(observer, event)
 
     return tell_all

@@ -67,4 +67,4 @@ def build_target(endpoint: Endpoint, keys: Sequence[str]) -> str:
     Keys are of the allow-list ``[A-Za-z0-9._-]``, so nothing needs an escape. OKX verifies the
     query as it was received, hence the comma stays a comma.
     """
-    return f"{endpoint.path}?{endpoint.key}={','.join(keys)}" if keys else endpoint.path
+    return f"{endpoint.path}?{endpoint.batch_by}={','.join(keys)}" if keys else endpoint.path

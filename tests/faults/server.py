@@ -31,7 +31,7 @@ TRANSFER = Endpoint(
     row=ServerTime,
     docs="",
     permission="trade",
-    retry_is_safe=False,
+    repeatable=False,
 )
 """An endpoint that must not be asked twice blindly; it stands in for those that move money."""
 
@@ -263,7 +263,7 @@ async def nothing_is_held(client: FundingClient) -> None:
     for lane in client._lanes.values():
         assert lane.batcher.callers == 0, lane
         assert "0 in flight" in repr(lane.line.bucket)
-        assert not lane.dispatcher.flights, lane
+        assert not lane.dispatcher.in_flight, lane
     session = client._session
     pool = session._transport._http if session is not None else None
     if pool is not None and pool.connector is not None:

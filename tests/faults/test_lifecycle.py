@@ -29,7 +29,7 @@ from okx_funding import (
     Session,
     WrongLoopError,
 )
-from okx_funding.dispatcher import Dispatcher
+from okx_funding.scheduler.dispatcher import Dispatcher
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 from tests.faults.server import FINE, facing, fine, mute, nothing_is_held, resets, works
 from tests.support import ASSETS, at_exchange, failure_of, now, someone
@@ -213,7 +213,7 @@ async def test_C7_a_failure_that_nobody_waits_for_any_more_is_silent(caplog):
 
 
 async def test_C7_even_a_mistake_of_ours_leaves_nobody_waiting(monkeypatch, caplog):
-    def mistake(self, rows):
+    def mistake(self, batch, rows):
         raise ZeroDivisionError
 
     async with at_exchange() as (_, client):

@@ -27,7 +27,7 @@ from okx_funding import (
 from okx_funding.cli.parser import make_parser
 from okx_funding.endpoints import ENDPOINTS
 from okx_funding.errors import ProtocolError, RequestTimeoutError
-from okx_funding.retry import may_have_worked, may_pass
+from okx_funding.scheduler.retry import may_have_worked, may_pass
 from tests.faults.server import (
     TRANSFER,
     TRANSFERRED,
@@ -191,7 +191,7 @@ async def test_M6_a_caller_who_leaves_after_the_request_left_does_not_make_it_un
 def test_M7_nothing_here_moves_money_yet():
     assert {endpoint.method for endpoint in ENDPOINTS.values()} == {"GET"}
     assert {endpoint.permission for endpoint in ENDPOINTS.values()} == {"read", "none"}
-    assert all(endpoint.retry_is_safe for endpoint in ENDPOINTS.values())
+    assert all(endpoint.repeatable for endpoint in ENDPOINTS.values())
     told = make_parser().format_help()
     assert "withdraw" not in told.replace("can be withdrawn", "")
     assert "transfer" not in told

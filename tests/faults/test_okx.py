@@ -25,7 +25,7 @@ from okx_funding import (
     Session,
 )
 from okx_funding.circuit import LONGEST, PAUSE, THRESHOLD
-from okx_funding.retry import delay
+from okx_funding.scheduler.retry import delay
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.faults.server import TRANSFERRED, always, facing, transfer, works
 from tests.support import ASSETS, at_exchange, envelope, failure_of, http, now, row, someone

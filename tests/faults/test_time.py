@@ -22,7 +22,7 @@ from okx_funding import (
     Session,
 )
 from okx_funding.hosts import Host
-from okx_funding.retry import RetryBudget
+from okx_funding.scheduler.retry import RetryBudget
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.simulator.arrivals import busiest_window
 from tests.faults.server import always, facing, nothing_is_held, works

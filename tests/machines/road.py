@@ -136,7 +136,7 @@ class Road(Session):
     def _answer(self, endpoint: Endpoint, trip: Trip) -> Response:
         if trip.refused:
             return Response(429, REFUSED)
-        if endpoint.max_keys > 1:
+        if endpoint.batch_size > 1:
             return Response(200, envelope(*map(row, trip.keys)))
         if endpoint.name == "identify":
             uid = trip.user.encode()

@@ -176,10 +176,10 @@ class LineMachine(RuleBasedStateMachine):
             _, late = await asyncio.wait(self.waiting(), timeout=1000)
             assert not late, f"{len(late)} calls wait for ever"
         self.whoever_was_answered_got_its_own()
-        if self.road._flights.tasks:
-            await asyncio.wait(self.road._flights.tasks, timeout=1000)
+        if self.road._in_flight.tasks:
+            await asyncio.wait(self.road._in_flight.tasks, timeout=1000)
         await asyncio.sleep(400)
-        assert not self.road._flights
+        assert not self.road._in_flight
         for client in self.clients:
             for lane in client._lanes.values():
                 bucket: Any = lane.line.bucket

@@ -7,9 +7,9 @@ from typing import Any
 
 from okx_funding.auth.credentials import Credentials
 from okx_funding.buckets import Claim
-from okx_funding.dispatcher import Policy
 from okx_funding.endpoints import GET_TIME, Endpoint
 from okx_funding.errors import ConnectError, OKXError
+from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.session import Profile, Session
 from okx_funding.tally import Tally
 

@@ -6,12 +6,9 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from .batching import Batcher
-from .callers import Key, Ticket
-from .deadlines import Deadlines
-from .dispatcher import Dispatcher
-from .endpoints import Endpoint
-from .errors import (
+from okx_funding.deadlines import Deadlines
+from okx_funding.endpoints import Endpoint
+from okx_funding.errors import (
     ClientClosedError,
     DeadlineExceededError,
     InvalidArgumentError,
@@ -19,8 +16,13 @@ from .errors import (
     QueueFullError,
     WrongLoopError,
 )
-from .line import Line
-from .tally import Tally
+from okx_funding.line import Line
+from okx_funding.tally import Tally
+
+from .batcher import Batcher
+from .calls import Key, Waiter
+from .dispatcher import Dispatcher
+from .outcome import outcome_unknown
 
 WRONG_LOOP = (
     "this client belongs to another event loop (or process): make one client for each, inside "
@@ -62,38 +64,34 @@ class Lane:
         timeout: float | None = None,
         priority: int = 0,
         max_age: float | None = None,
-    ) -> Ticket:
-        """A ticket for the rows of ``keys``; it ends with them or with an error of its own."""
+    ) -> Waiter:
+        """Admit a call for the rows of ``keys``. It ends with them or with an error of its own."""
         now = self._admit(keys, tally, timeout, priority, max_age)
-        ticket = self._ticket(keys, tally, now)
-        if self.dispatcher.teller is not None:
-            self.dispatcher.teller.started(ticket)
-        batcher = self.batcher
-        placed = batcher.placed
-        batcher.add(ticket, priority, now, max_age)
-        if batcher.placed > placed:  # else all of it waits already, or is here
-            self.dispatcher.wake()
-        if timeout is not None and not ticket.done():
-            self._deadlines.add(ticket, now + timeout)
-        return ticket
-
-    def _ticket(self, keys: Sequence[Key], tally: Tally, now: float) -> Ticket:
-        """One for a caller who came at ``now``."""
-        teller = self.dispatcher.teller
-        if teller is None:
-            ticket = Ticket(loop=self.loop)
+        emitter = self.dispatcher.emitter
+        if emitter is None:
+            waiter = Waiter(loop=self.loop)
         else:
-            ticket = teller.ticket(self.line.key.user, now)
-        ticket.lane = self
-        ticket.tally = tally
-        ticket.keys = keys
-        ticket.timer = None
+            waiter = emitter.waiter(self.line.key.user, now)
+        waiter.lane = self
+        waiter.tally = tally
+        waiter.keys = keys
+        waiter.timer = None
+        waiter.sent = False
         if len(keys) == 1:
-            ticket.answers = None
+            waiter.answers = None
         else:
-            ticket.answers, ticket.left = dict.fromkeys(keys), len(keys)
-            ticket.error = ticket.turns = None
-        return ticket
+            waiter.answers, waiter.left = dict.fromkeys(keys), len(keys)
+            waiter.error, waiter.invalid, waiter.chunks = None, [], None
+        if emitter is not None:
+            emitter.call_started(waiter)
+        batcher = self.batcher
+        queued = batcher.queued
+        batcher.add(waiter, priority, now, max_age)
+        if batcher.queued > queued:  # else all of it waits already, or is here
+            self.dispatcher.wake()
+        if timeout is not None and not waiter.done():
+            self._deadlines.add(waiter, now + timeout)
+        return waiter
 
     def _admit(
         self,
@@ -140,13 +138,14 @@ class Lane:
                 raise InvalidArgumentError("timeout must be seconds, not NaN")
             raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
         line, asking = self.line, self.dispatcher
-        ahead, by = line.ahead(), now + timeout
-        if not ahead and line.bucket.next_free(now) <= by and asking.host.closed_until <= by:
-            return
-        if line.surely(ahead, now, asking) <= timeout:
-            return
-        if line.estimate(ahead, now, asking) <= timeout:
-            return
+        if len(keys) <= self.batcher.batch_size:
+            ahead, by = line.ahead(), now + timeout
+            if not ahead and line.bucket.next_free(now) <= by and asking.host.closed_until <= by:
+                return
+            if line.surely(ahead, now, asking) <= timeout:
+                return
+            if line.estimate(ahead, now, asking) <= timeout:
+                return
         if max_age is not None and self.batcher.knows(keys, now - max_age):
             return
         wait = line.estimate(line.ahead_of(asking, keys, priority, now), now, asking)
@@ -159,35 +158,36 @@ class Lane:
 
     # -- leaving ---------------------------------------------------------------------------
 
-    def leave(self, ticket: Ticket) -> None:
-        """The caller was cancelled."""
-        self.batcher.leave(ticket)
-        ticket.tally.cancelled += 1
-        if ticket.timer is not None:
-            ticket.timer.pop(ticket, None)
+    def on_cancel(self, waiter: Waiter) -> None:
+        """Forget a waiter that was cancelled."""
+        self.batcher.leave(waiter)
+        waiter.tally.cancelled += 1
 
-    def expire(self, ticket: Ticket) -> None:
-        """The caller's time is over."""
+    def on_timeout(self, waiter: Waiter) -> None:
+        """End a waiter whose time is over."""
         trouble = self.line.bucket.trouble
-        sent = self.batcher.asked(ticket)
+        sent = self.batcher.was_sent(waiter)
         if trouble is not None and not sent:
-            self.dispatcher.fail_unreachable(ticket, trouble)
+            self.dispatcher.fail_unreachable(waiter, trouble)
             return
         error: OutcomeUnknownError | DeadlineExceededError
-        if sent and not self.endpoint.retry_is_safe:
-            error = self.dispatcher.unknown("no answer within the call's timeout")
+        if sent and not self.endpoint.repeatable:
+            error = outcome_unknown(self.endpoint, "no answer within the call's timeout")
         else:
+            rows = waiter.rows()
+            some = f"; {len(rows)} rows are in `rows`" if rows else ""
             error = DeadlineExceededError(
                 f"{self.endpoint.name}: no answer within the call's timeout "
-                f"({'a request was on its way' if sent else 'nothing was sent for it'})",
+                f"({'a request was on its way' if sent else 'nothing was sent for it'}{some})",
                 sent=sent,
+                rows=rows,
             )
-        self.batcher.fail(ticket, error)
+        self.batcher.fail(waiter, error)
 
-    def everybody(self, tally: Tally | None = None) -> set[Ticket]:
-        """Everybody, or everybody of ``tally``, who isn't answered yet."""
+    def open_waiters(self, tally: Tally | None = None) -> set[Waiter]:
+        """Give everybody, or everybody of ``tally``, who isn't answered yet."""
         return {
-            ticket
-            for ticket in self.batcher.everybody()
-            if not ticket.done() and (tally is None or ticket.tally is tally)
+            waiter
+            for waiter in self.batcher.open_waiters()
+            if not waiter.done() and (tally is None or waiter.tally is tally)
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .errors import (
+from okx_funding.errors import (
     APIError,
     ConnectError,
     DecodeError,

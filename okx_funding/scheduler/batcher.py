@@ -50,6 +50,8 @@ QUARANTINE = 300.0
 """Seconds for which a key that OKX refused shares no request."""
 QUARANTINED = 1024
 """Keys that are in quarantine at most."""
+CROWDING = 3
+"""By how much more than what is left of other long calls a long call waits for them."""
 PART = 100
 """Callers that are answered before the job that does it may pause."""
 
@@ -293,7 +295,8 @@ class Batcher:
     def requests_before(self, keys: Sequence[Key], priority: int, now: float) -> int:
         """Count the requests that leave before the last one for ``keys``.
 
-        Of a call that takes several turns, every other such call takes as many.
+        Of a call that takes several turns, every other such call takes as many. What is left
+        of those counts thrice, for calls that come later take turns too, and would make all late.
         """
         newcomer = (now - priority * AGING, self._serial + 1)
         if len(keys) <= self.batch_size:
@@ -308,7 +311,11 @@ class Batcher:
             )  # fmt: skip
         own = len(keys) - sum(map(self._waiting.__contains__, keys))
         others = sum(
-            [min(own, len(each.later)) for each in self._long.values() if each.priority >= priority]
+            [
+                min(own, CROWDING * len(each.later))
+                for each in self._long.values()
+                if each.priority >= priority
+            ]
         )
         shared = own + others + self._shared.count_before(newcomer)
         return max(0, self._requests_for(shared) - 1) + self._alone.count_before(newcomer)

@@ -40,7 +40,6 @@ class Bisection:
         self.pending: dict[Key, PendingKey] = {each.key: each for each in pending}
         self.error: InvalidParameterError = error
         """How OKX refused all of them."""
-        self.rank: Rank = min([each.rank for each in self.pending.values()], default=LAST_RANK)
         self._failing: list[Key] = []
         """Keys among which there is a bad one."""
         self._unknown: list[Key] = []
@@ -53,6 +52,11 @@ class Bisection:
     def is_inconclusive(self) -> bool:
         """Whether it can't be a key."""
         return not self._successes and self._refusals >= INCONCLUSIVE_AFTER
+
+    @property
+    def rank(self) -> Rank:
+        """The earliest rank of its suspects: who joins one may raise it."""
+        return min([self.pending[key].rank for key in self.suspects], default=LAST_RANK)
 
     @property
     def suspects(self) -> list[Key]:

@@ -20,8 +20,8 @@ So a bucket owns N **slots**, and a request holds one over its whole round trip:
 * Without an answer the request may still arrive: its slot stays out a quarter of a second longer,
   or the longest round trip of late.
 * A refusal says that the window is full, whoever filled it: the whole bucket waits a window.
-  It also says that somebody else spends this user's limit, so the slot stays out for a while,
-  twice as long each time that its return brings the next refusal.
+  When that happens again within a minute somebody else spends this user's limit, so one slot
+  stays out for a while, twice as long each time that its return brings the next refusal.
 
 Each slot's cool-down is an ``AsyncLimiter(1, W)``, filled when the answer is there and asked
 whether it has run dry before the slot is taken again.
@@ -305,11 +305,13 @@ class TokenBucket:
         if self.heir is not None:
             return self.heir.refused(slot, now, retry_after)
         self.refusals += 1
-        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
+        pause, until = self._freezer.refused(
+            slot.sent_at, now, self.limit, self.withdraw, retry_after
+        )
         self.frozen_until = max(self.frozen_until, now + pause)
         benched = sum(other.benched_until > now for _, _, other in self._idle)
-        if self.withdraw > 0 and benched < self.limit.count - 1:
-            slot.benched_until = self._freezer.withdraw(now)
+        if until is not None and benched < self.limit.count - 1:
+            slot.benched_until = until
         self._return(slot, now, 0.0, now)
         return self.frozen_until - now
 

@@ -18,6 +18,8 @@ WITHDRAW = 15.0
 """Seconds that a refused slot stays out at first; 0 turns it off."""
 LONGEST_WITHDRAWAL = 4
 """How many times longer it stays out at last, when its return brings refusals."""
+RECENT = 60.0
+"""Seconds within which the next refusals are no accident any more: somebody else spends."""
 LONGEST_FREEZE = 8
 """Windows that a bucket waits at last, when nothing but refusals comes."""
 RETRY_AFTER_CAP = 60.0
@@ -87,7 +89,12 @@ class RoundTrips:
 
 
 class Freezer:
-    """How long refusals for the limit keep a bucket still, and a slot out of it."""
+    """How long refusals for the limit keep a bucket still, and a slot out of it.
+
+    Refusals of requests that were on their way together are one trouble. The first trouble freezes
+    the bucket and that is all, for it may be what an earlier process sent. When another comes
+    within `RECENT` seconds somebody else spends the limit, and one slot stays out for a while.
+    """
 
     def __init__(self) -> None:
         self.bench: float = 0.0
@@ -103,27 +110,26 @@ class Freezer:
         limit: RateLimit,
         withdraw: float,
         retry_after: float | None,
-    ) -> float:
-        """A request was refused. Gives the seconds for which nobody may send.
+    ) -> tuple[float, float | None]:
+        """A request was refused.
 
-        Requests that were on their way already are part of the same trouble, no new one.
+        Gives the seconds for which nobody may send, and until when the slot that was refused
+        stays out, None where it doesn't. One trouble withholds one slot at most.
         """
-        pause = limit.period
+        pause, until = limit.period, None
         if sent_at >= self._frozen_at:
             self._strikes += 1
             pause *= min(2.0 ** (self._strikes - 1), LONGEST_FREEZE)
-            again = now < self._bench_ends + self.bench
-            longest = withdraw * LONGEST_WITHDRAWAL
-            self.bench = min(2 * self.bench, longest) if again else withdraw
+            if now < self._bench_ends + self.bench:
+                self.bench = min(2 * self.bench, withdraw * LONGEST_WITHDRAWAL)
+            else:
+                self.bench = withdraw if now < self._frozen_at + RECENT else 0.0
+            if self.bench > 0:
+                self._bench_ends = until = now + self.bench
         self._frozen_at = now
         if retry_after is not None:
             pause = max(pause, min(retry_after, RETRY_AFTER_CAP))
-        return pause + GUARD
-
-    def withdraw(self, now: float) -> float:
-        """Until when the slot that was refused now stays out."""
-        self._bench_ends = now + self.bench
-        return self._bench_ends
+        return pause + GUARD, until
 
     def succeeded(self, sent_at: float) -> None:
         """A request sent at ``sent_at`` wasn't refused."""
@@ -132,7 +138,7 @@ class Freezer:
 
     def recent(self, now: float) -> bool:
         """Whether refusals of late say that somebody else spends this limit."""
-        return now < max(self._bench_ends, self._frozen_at + 60.0)
+        return now < max(self._bench_ends, self._frozen_at + RECENT)
 
     def include(self, other: Freezer, shift: float) -> None:
         """What ``other`` was told, by a clock ``shift`` seconds behind, goes for this one too."""

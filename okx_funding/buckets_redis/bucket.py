@@ -284,12 +284,13 @@ class SharedBucket:
     ) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
-        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
+        pause, bench = self._freezer.refused(
+            slot.sent_at, now, self.limit, self.withdraw, retry_after
+        )
         self._frozen_until = max(self._frozen_until, now + pause)
         if isinstance(slot, Slot):
             self._return_to_share("refused", slot, now, retry_after)
             return pause
-        bench = self._freezer.withdraw(now) if self.withdraw > 0 else None
         self._return(slot, now, freeze_until=now + pause, bench_until=bench)
         return self._frozen_until - now
 

@@ -34,8 +34,8 @@ import math
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush, heapreplace, nsmallest
 from typing import Any, Literal, Protocol
 
@@ -64,17 +64,43 @@ class Claim:
     pacing: Pacing = "burst"
     withdraw: float = WITHDRAW
     silent_start: bool = False
+    memory: float = 0.0
+    """Seconds for which requests must be remembered, where that is longer than the period."""
+
+    def within(self, published: RateLimit) -> Claim:
+        """This claim, so that it keeps the published limit too.
+
+        Whoever asks for a higher rate has been promised one by OKX, and is taken at their word.
+        """
+        if self.limit.rate > published.rate:
+            return self
+        limit = strictest([self.limit, published])
+        return replace(self, limit=limit, memory=max(self.limit.period, published.period))
 
     @classmethod
     def strictest(cls, claims: Iterable[Claim]) -> Claim:
-        """What satisfies all: the smallest burst, in a window in which it suits every limit."""
+        """What satisfies all."""
         claims = list(claims)
-        count = min(claim.limit.count for claim in claims)
-        limit = RateLimit(
-            count, max(claim.limit.period / (claim.limit.count // count) for claim in claims)
-        )
+        limit = strictest([claim.limit for claim in claims])
         smooth = any(claim.pacing == "smooth" for claim in claims)
         return cls(limit, "smooth" if smooth else "burst", max(it.withdraw for it in claims))
+
+
+def strictest(limits: Sequence[RateLimit]) -> RateLimit:
+    """The highest rate that keeps all ``limits``, with the largest burst that reaches it.
+
+    n in a window of P keep a limit of c in a window of W where P is at least W / (c // n): W is
+    covered by c // n windows P with n requests each.
+    """
+    first = limits[0]
+    if all(limit == first for limit in limits):
+        return first
+    best = RateLimit(1, max(limit.period / limit.count for limit in limits))
+    for count in range(2, min(limit.count for limit in limits) + 1):
+        period = max(limit.period / (limit.count // count) for limit in limits)
+        if count / period >= best.rate:
+            best = RateLimit(count, period)
+    return best
 
 
 class Bucket(Protocol):
@@ -166,7 +192,7 @@ class TokenBucket:
         self._serial = 0
         self._forgotten = -math.inf
         """The latest moment at which a request was seen for which no slot stands any more."""
-        self._remember = claim.limit.period
+        self._remember = max(claim.limit.period, claim.memory)
         """How long the limits of all who live with it look back."""
         self._sends: deque[float] = deque()
         self._rule(claim)
@@ -354,7 +380,8 @@ class TokenBucket:
         claims = list(self.claims.values())
         self._claims_seen = len(claims)
         if claims:
-            self._obey(Claim.strictest(claims), max(claim.limit.period for claim in claims))
+            remember = max(max(claim.limit.period, claim.memory) for claim in claims)
+            self._obey(Claim.strictest(claims), remember)
 
     def _obey(self, claim: Claim, remember: float) -> None:
         if claim == Claim(self.limit, self.pacing, self.withdraw) and remember == self._remember:

@@ -159,6 +159,7 @@ class Session:
     def lane(self, endpoint: Endpoint, profile: Profile, claim: Claim) -> Lane:
         """The lane of one endpoint for one profile. It lives as long as somebody holds it."""
         loop = self._bind()
+        claim = claim.within(endpoint.limit)
         key = (endpoint.name, profile, claim)
         lane = self._lanes.get(key)
         if lane is not None:

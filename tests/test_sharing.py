@@ -136,6 +136,46 @@ async def test_the_name_of_a_key_shows_no_secret():
             assert bucket.user.startswith("kkkk...kk#")
 
 
+# -- limits that are gentler than the published one --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "gentle", [RateLimit(1, 0.5), RateLimit(10, 2.0), RateLimit(3, 0.5), RateLimit(30, 5.0)], ids=str
+)
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_gentler_limit_beside_a_default_client_keeps_the_published_one(gentle, stays):
+    owner = someone()
+    async with Road() as road:
+        one = road.client(credentials=owner)
+        await ask(one, 6, "A")
+        if not stays:
+            await one.aclose()
+        await asyncio.sleep(0.15)
+        two = road.client(credentials=owner, rate_limits={ASSETS: gentle})
+        await ask(two, 30, "B")
+        assert road.refused == []
+        if stays:
+            await ask(one, 20, "C")
+        assert road.refused == []
+
+
+@pytest.mark.parametrize("gentle", [RateLimit(10, 2.0), RateLimit(12, 2.0), RateLimit(30, 5.0)])
+async def test_a_gentler_limit_alone_keeps_the_published_one_at_its_own_rate(gentle):
+    async with Road() as road, road.client(rate_limits={ASSETS: gentle}) as client:
+        await ask(client, 40)
+        assert road.refused == []
+        assert 40 / now() > 0.9 * gentle.rate
+
+
+async def test_a_higher_limit_is_taken_at_its_word():
+    async with (
+        Road(RateLimit(400, 0.01)) as road,
+        road.client(rate_limits={ASSETS: RateLimit(400, 0.01)}) as client,
+    ):
+        await ask(client, 100)
+        assert now() < 0.1
+
+
 # -- identify ---------------------------------------------------------------------------------
 
 

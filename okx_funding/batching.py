@@ -279,6 +279,14 @@ class Batcher:
                     first = question
         return first
 
+    def priority(self) -> int:
+        """Of the question that is next."""
+        head = self._head()
+        if head is not None and not (self._trials and self._trials[0].rank < head.rank):
+            return head.priority
+        questions = self._trials[0].questions.values() if self._trials else ()
+        return max([question.priority for question in questions], default=0)
+
     # -- sending ---------------------------------------------------------------------------
 
     def take(self, now: float) -> Batch | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import threading
@@ -11,9 +12,11 @@ import weakref
 import pytest
 
 from okx_funding import (
+    ConnectError,
     Credentials,
     DecodeError,
     FundingClient,
+    OKXError,
     RateLimit,
     ServiceUnavailableError,
     WrongLoopError,
@@ -174,6 +177,51 @@ async def test_a_higher_limit_is_taken_at_its_word():
     ):
         await ask(client, 100)
         assert now() < 0.1
+
+
+# -- a gate is its session's -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gate", ["unreachable", "retry after"])
+async def test_a_closed_gate_of_one_session_holds_up_no_other_session_of_the_user(gate):
+    owner = someone()
+
+    def dead(_):
+        if gate == "unreachable":
+            raise ConnectError("the proxy is down")
+        return Response(429, b"<html>", retry_after="30")
+
+    class Dead(list):
+        """Every request fails."""
+
+        def pop(self, _):
+            return dead
+
+        def __bool__(self):
+            return True
+
+    async with (
+        Road() as road,
+        Road() as dying,
+        road.client(credentials=owner) as healthy,
+        dying.client(credentials=owner, max_retries=0) as proxied,
+    ):
+        dying.next = Dead()
+
+        async def keep_trying():
+            while True:
+                with contextlib.suppress(OKXError):
+                    await proxied.get_non_tradable_assets("P", timeout=20)
+
+        trying = asyncio.ensure_future(keep_trying())
+        took = []
+        for number in range(116):
+            began = now()
+            await healthy.get_non_tradable_assets(f"H{number}")
+            took.append(now() - began)
+            await asyncio.sleep(0.5 - (now() - began) % 0.5)
+        assert max(took) < 0.3, took
+        trying.cancel()
 
 
 # -- identify ---------------------------------------------------------------------------------

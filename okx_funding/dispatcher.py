@@ -35,7 +35,7 @@ from typing import Any
 
 from .batching import SLICE, Batcher
 from .callers import Batch, Key, Solo, Ticket
-from .circuit import AuthCircuit
+from .circuit import EndpointCircuit
 from .endpoints import Endpoint
 from .errors import (
     BucketsUnreachableError,
@@ -90,7 +90,7 @@ class Dispatcher:
         flights: Flights,
         total: Total,
         teller: Teller | None = None,
-        circuit: AuthCircuit | None = None,
+        circuit: EndpointCircuit | None = None,
         redact: Callable[[str], str] = str,
         learn_clock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -101,7 +101,7 @@ class Dispatcher:
         self.host = host
         self.policy = policy
         self.batcher: Batcher = Batcher(endpoint.max_keys, policy.promote_above)
-        self.circuit: AuthCircuit = circuit or AuthCircuit()
+        self.circuit: EndpointCircuit = circuit or EndpointCircuit()
         self.circuit.members.add(self)
         self.flights = flights
         self.tally: Tally = Tally(total)
@@ -227,7 +227,9 @@ class Dispatcher:
             self._boarding.discard(batch)
             self.line.bucket.unsent(slot, self.loop.time())
             self.line.wake()
-            self._fail(batch, ClientClosedError(f"{self.endpoint.name}: cancelled unsent"))
+            unsent = ClientClosedError(f"{self.endpoint.name}: cancelled unsent")
+            self.circuit.saw(unsent, self.loop.time())
+            self._fail(batch, unsent)
 
     async def fly(self, batch: Batch, slot: Any) -> None:
         """Send the batch, and see to what becomes of it."""
@@ -364,7 +366,12 @@ class Dispatcher:
         if not pause:
             return
         user = self.line.key.user
-        logger.warning("OKX goes on refusing the key of %s: it rests for %g s", user, pause)
+        logger.warning(
+            "OKX goes on refusing the key of %s (%s): it rests for %g s",
+            user,
+            type(outcome).__name__,
+            pause,
+        )
         for member in list(self.circuit.members):
             if isinstance(member, Dispatcher):
                 member.line.wake()  # whoever waits there is told

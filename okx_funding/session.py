@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Self
 
 from .arguments import count
 from .buckets import Bucket, Claim
-from .circuit import AuthCircuit
 from .credentials import Credentials, timestamp
 from .deadlines import Deadlines
 from .dispatcher import Dispatcher, Policy
@@ -89,9 +88,6 @@ class Session:
         self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
-        self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (
-            weakref.WeakValueDictionary()
-        )
         self._hosts: dict[str, Host] = {}
         self._flights = Flights()
         self._clocks: dict[str, asyncio.Task[None]] = {}
@@ -178,7 +174,9 @@ class Session:
             flights=self._flights,
             total=self._total,
             teller=Teller(observer, endpoint.name, loop) if observer is not None else None,
-            circuit=self._circuit(profile),
+            circuit=REGISTRY.circuit(
+                profile.origin, profile.demo, credentials, endpoint.name, loop
+            ),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
         )
@@ -186,13 +184,6 @@ class Session:
         lane = Lane(dispatcher, self._deadlines)
         self._lanes[key] = lane
         return lane
-
-    def _circuit(self, profile: Profile) -> AuthCircuit:
-        key = (profile.origin, profile.demo, profile.credentials)
-        circuit = self._circuits.get(key)
-        if circuit is None:
-            circuit = self._circuits[key] = AuthCircuit()
-        return circuit
 
     def _host(self, origin: str) -> Host:
         host = self._hosts.get(origin)

@@ -32,6 +32,8 @@ from tests.support import ASSETS, VALUATION, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
 
+SIX = Claim(RateLimit(6))
+
 
 def nameless(credentials=None):
     """The same API key, or a new one, that doesn't say whose it is."""
@@ -597,3 +599,31 @@ async def test_at_a_real_exchange_two_keys_of_one_user_identify_and_share():
             )
             assert exchange.refused == []
             assert exchange.busiest_window(ASSETS) <= 6
+
+
+async def test_the_buckets_of_a_user_are_found_without_looking_at_those_of_others():
+    registry, loop = Registry(), asyncio.get_running_loop()
+    everybody = [BucketKey("https://a", False, f"u{n}", "r") for n in range(1000)]
+    owner, looked_at = someone(), 0
+    for key in everybody:
+        registry.bucket(key, SIX, loop).claim(owner, SIX, 0.0)
+
+    class Counting(dict):
+        def __iter__(self):
+            nonlocal looked_at
+            for each in super().__iter__():
+                looked_at += 1
+                yield each
+
+    registry._buckets = Counting(registry._buckets)
+    for key in everybody:
+        assert registry.buckets_of(key.user) == [key]
+    assert looked_at == 0
+
+
+async def test_a_user_whose_buckets_are_swept_has_none():
+    registry, loop = Registry(), asyncio.get_running_loop()
+    for n in range(2000):
+        registry.bucket(BucketKey("https://a", False, f"u{n}", "r"), SIX, loop)
+    assert registry.buckets_of("u0") == []
+    assert len(registry._keys) == len(registry) < 600

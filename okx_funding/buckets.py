@@ -72,7 +72,7 @@ class Claim:
 
         Whoever asks for a higher rate has been promised one by OKX, and is taken at their word.
         """
-        if self.limit.rate > published.rate:
+        if self.limit == published or self.limit.rate > published.rate:
             return self
         limit = strictest([self.limit, published])
         return replace(self, limit=limit, memory=max(self.limit.period, published.period))
@@ -81,6 +81,9 @@ class Claim:
     def strictest(cls, claims: Iterable[Claim]) -> Claim:
         """What satisfies all."""
         claims = list(claims)
+        if len(claims) == 1:
+            (only,) = claims
+            return cls(only.limit, only.pacing, only.withdraw)
         limit = strictest([claim.limit for claim in claims])
         smooth = any(claim.pacing == "smooth" for claim in claims)
         return cls(limit, "smooth" if smooth else "burst", max(it.withdraw for it in claims))

@@ -29,8 +29,13 @@ OF_THE_KEY = frozenset({"50110"})
 class AuthCircuit:
     """The failures in a row of one key at one host, or at one endpoint of it."""
 
-    def __init__(self, what: str = "this API key", ahead: float = 0.0) -> None:
-        self.members: weakref.WeakSet[object] = weakref.WeakSet()
+    def __init__(
+        self,
+        what: str = "this API key",
+        ahead: float = 0.0,
+        members: weakref.WeakSet[object] | None = None,
+    ) -> None:
+        self.members: weakref.WeakSet[object] = weakref.WeakSet() if members is None else members
         """Who sends with the key, and has waiting callers to be told when it opens."""
         self.ahead: float = ahead
         """Seconds by which the clock that it goes by is ahead of the machine's."""
@@ -87,9 +92,11 @@ class AuthCircuit:
         """Whether nothing of its history matters any more."""
         return not self.members and now >= self._failed_at + 2 * LONGEST
 
-    def by_clock(self, ahead: float) -> AuthCircuit:
+    def by_clock(
+        self, ahead: float, members: weakref.WeakSet[object] | None = None
+    ) -> AuthCircuit:
         """Its history in a circuit that goes by another clock, so far ahead of the machine's."""
-        heir, shift = AuthCircuit(self._what, ahead), ahead - self.ahead
+        heir, shift = AuthCircuit(self._what, ahead, members), ahead - self.ahead
         heir._failures, heir._pause, heir._last = self._failures, self._pause, self._last
         heir._open_until = self._open_until + shift
         heir._failed_at = self._failed_at + shift

@@ -54,6 +54,7 @@ class Registry:
         """The user id of a key, given now or once before; None when it isn't known."""
         if credentials.user_id is not None:
             self.learn(credentials, credentials.user_id)
+            return credentials.user_id
         with self._lock:
             return self._users.get(credentials.mark)
 
@@ -112,23 +113,29 @@ class Registry:
         # The hash is salted, and covers all three parts: none of them is kept alive here.
         key = (origin, demo, credentials.mark, hash(credentials))
         with self._lock:
-            return EndpointCircuit(
-                self._circuit(key, "this API key", loop),
-                self._circuit((*key, endpoint), f"this API key at {endpoint}", loop),
-            )
+            of_key = self._circuit(key, "this API key", loop)
+            what = f"this API key at {endpoint}"
+            own = self._circuit((*key, endpoint), what, loop, of_key.members)
+            return EndpointCircuit(of_key, own)
 
-    def _circuit(self, key: object, what: str, loop: asyncio.AbstractEventLoop) -> AuthCircuit:
+    def _circuit(
+        self,
+        key: object,
+        what: str,
+        loop: asyncio.AbstractEventLoop,
+        members: weakref.WeakSet[object] | None = None,
+    ) -> AuthCircuit:
         entry = self._circuits.get(key)
         if entry is not None and entry[0]() is loop:
             return entry[1]
         machine = time.monotonic()
         ahead = loop.time() - machine
         if entry is not None:
-            circuit = entry[1].by_clock(ahead)
+            circuit = entry[1].by_clock(ahead, members)
         else:
             if len(self._circuits) >= self._sweep_circuits_at:
                 self._sweep_circuits(machine)
-            circuit = AuthCircuit(what, ahead)
+            circuit = AuthCircuit(what, ahead, members)
         self._circuits[key] = (weakref.ref(loop), circuit)
         return circuit
 

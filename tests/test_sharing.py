@@ -214,6 +214,7 @@ async def test_a_closed_gate_of_one_session_holds_up_no_other_session_of_the_use
             while True:
                 with contextlib.suppress(OKXError):
                     await proxied.get_non_tradable_assets("P", timeout=20)
+                await asyncio.sleep(0.1)
 
         trying = asyncio.ensure_future(keep_trying())
         took = []
@@ -604,7 +605,7 @@ async def test_at_a_real_exchange_two_keys_of_one_user_identify_and_share():
 async def test_the_buckets_of_a_user_are_found_without_looking_at_those_of_others():
     registry, loop = Registry(), asyncio.get_running_loop()
     everybody = [BucketKey("https://a", False, f"u{n}", "r") for n in range(1000)]
-    owner, looked_at = someone(), 0
+    owner, looked_at = Registry(), 0
     for key in everybody:
         registry.bucket(key, SIX, loop).claim(owner, SIX, 0.0)
 

@@ -159,13 +159,13 @@ class Ours:
         pacing: Pacing = "burst",
         *,
         cancelled: float = 0.0,
-        withdraw: float = 15.0,
+        refusal_cooldown: float = 15.0,
         pause: float = 0.0,
     ) -> None:
         self.name = name
         self._pacing: Pacing = pacing
         self._cancelled = cancelled
-        self._withdraw = withdraw
+        self._refusal_cooldown = refusal_cooldown
         self._pause = pause
 
     async def drive(self, road: Road, exchange: Exchange, total: int) -> Run:
@@ -184,7 +184,7 @@ class Ours:
             max_retries=0 if road.lost else 2,
             rate_limits={"get_asset_valuation": exchange.limit},
             pacing=self._pacing,
-            withdraw=self._withdraw,
+            refusal_cooldown=self._refusal_cooldown,
         )
         callers: set[asyncio.Task[None]] = set()
 

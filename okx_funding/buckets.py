@@ -42,7 +42,7 @@ from typing import Any, Literal, Protocol
 from aiolimiter import AsyncLimiter
 
 from .endpoints import RateLimit
-from .slots import GUARD, WITHDRAW, Freezer, RoundTrips, Slot, pour
+from .slots import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot, pour
 
 Pacing = Literal["burst", "smooth"]
 
@@ -62,7 +62,7 @@ class Claim:
 
     limit: RateLimit
     pacing: Pacing = "burst"
-    withdraw: float = WITHDRAW
+    refusal_cooldown: float = REFUSAL_COOLDOWN
     silent_start: bool = False
     memory: float = 0.0
     """Seconds for which requests must be remembered, where that is longer than the period."""
@@ -83,10 +83,10 @@ class Claim:
         claims = list(claims)
         if len(claims) == 1:
             (only,) = claims
-            return cls(only.limit, only.pacing, only.withdraw)
+            return cls(only.limit, only.pacing, only.refusal_cooldown)
         limit = strictest([claim.limit for claim in claims])
         smooth = any(claim.pacing == "smooth" for claim in claims)
-        return cls(limit, "smooth" if smooth else "burst", max(it.withdraw for it in claims))
+        return cls(limit, "smooth" if smooth else "burst", max(it.refusal_cooldown for it in claims))
 
 
 def strictest(limits: Sequence[RateLimit]) -> RateLimit:
@@ -203,7 +203,7 @@ class TokenBucket:
     def _rule(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
         self.pacing = claim.pacing
-        self.withdraw: float = claim.withdraw
+        self.refusal_cooldown: float = claim.refusal_cooldown
         self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
         self._pace()
 
@@ -335,12 +335,12 @@ class TokenBucket:
             return self.heir.refused(slot, now, retry_after)
         self.refusals += 1
         pause, until = self._freezer.refused(
-            slot.sent_at, now, self.limit, self.withdraw, retry_after
+            slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
         )
         self.frozen_until = max(self.frozen_until, now + pause)
-        benched = sum(other.benched_until > now for _, _, other in self._idle)
-        if until is not None and benched < self.limit.count - 1:
-            slot.benched_until = until
+        cooling = sum(other.cooldown_until > now for _, _, other in self._idle)
+        if until is not None and cooling < self.limit.count - 1:
+            slot.cooldown_until = until
         self._return(slot, now, 0.0, now)
         return self.frozen_until - now
 
@@ -387,7 +387,7 @@ class TokenBucket:
             self._obey(Claim.strictest(claims), remember)
 
     def _obey(self, claim: Claim, remember: float) -> None:
-        if claim == Claim(self.limit, self.pacing, self.withdraw) and remember == self._remember:
+        if claim == Claim(self.limit, self.pacing, self.refusal_cooldown) and remember == self._remember:
             return
         self._rule(claim)
         self._remember = remember
@@ -412,7 +412,7 @@ class TokenBucket:
             self.claims[owner] = claim
         other.claims.clear()
         self._reconsider()
-        other._obey(Claim(self.limit, self.pacing, self.withdraw), self._remember)
+        other._obey(Claim(self.limit, self.pacing, self.refusal_cooldown), self._remember)
         for _, _, slot in other._idle:
             self._shelve(slot)
         self._out |= other._out
@@ -434,7 +434,7 @@ class TokenBucket:
 
     def carried_over(self, now: float) -> TokenBucket:
         """This bucket's history in a bucket for another loop, whose clock shows ``now``."""
-        heir = TokenBucket(Claim(self.limit, self.pacing, self.withdraw))
+        heir = TokenBucket(Claim(self.limit, self.pacing, self.refusal_cooldown))
         last, then = self.touched
         shift = now - (last + (time.monotonic() - then))
         for _, _, slot in self._idle:

@@ -31,7 +31,7 @@ from .events import Observer, Statistics
 from .lane import Lane
 from .models import AssetValuation, NonTradableAsset
 from .session import Profile, Session, snapshot
-from .slots import WITHDRAW
+from .slots import REFUSAL_COOLDOWN
 from .tally import Tally
 
 LIVE = "https://www.okx.com"
@@ -53,7 +53,7 @@ class FundingClient:
     rate_limits: other limits than OKX's published ones, by method name:
     ``{"get_non_tradable_assets": RateLimit(6, 1.0)}``; of several clients of one user the
     strictest rules. pacing: "burst" uses a free limit at once, "smooth" spaces requests evenly.
-    withdraw: seconds that a refused request's share of the limit stays unused, in case
+    refusal_cooldown: seconds that a refused request's share of the limit stays unused, in case
     another program spends it; 0 turns it off. silent_start: wait one window before the first
     request, for a process that may follow close upon another of the same user.
     promote_above: with more than so many full batches of currencies waiting, ask once for all
@@ -78,7 +78,7 @@ class FundingClient:
         max_queue: int = 200_000,
         rate_limits: Mapping[str, RateLimit] | None = None,
         pacing: Pacing = "burst",
-        withdraw: float = WITHDRAW,
+        refusal_cooldown: float = REFUSAL_COOLDOWN,
         silent_start: bool = False,
         promote_above: int | None = None,
         observer: Observer | None = None,
@@ -110,13 +110,13 @@ class FundingClient:
         )
         if pacing not in ("burst", "smooth"):
             raise InvalidArgumentError(f"pacing must be 'burst' or 'smooth', not {pacing!r}")
-        if withdraw != 0:
-            seconds("withdraw", withdraw)
+        if refusal_cooldown != 0:
+            seconds("refusal_cooldown", refusal_cooldown)
         self._limits = limits(rate_limits or {})
         if session is not None:
             session.check(self._limits)
         self._pacing: Pacing = pacing
-        self._withdraw = withdraw
+        self._refusal_cooldown = refusal_cooldown
         self._silent_start = silent_start
         self._proxy = settings.proxy
         self._given = session
@@ -256,7 +256,7 @@ class FundingClient:
     def _open(self, endpoint: Endpoint) -> Lane:
         session = self._started()
         limit = self._limits.get(endpoint.name, endpoint.limit)
-        claim = Claim(limit, self._pacing, self._withdraw, self._silent_start)
+        claim = Claim(limit, self._pacing, self._refusal_cooldown, self._silent_start)
         lane = self._lanes[endpoint.name] = session.lane(endpoint, self._profile, claim)
         return lane
 

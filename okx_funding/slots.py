@@ -14,9 +14,9 @@ CREDITED = 0.75
 """Share of the shortest round trip of late that a slot is credited ..."""
 MOST_CREDIT = 0.033
 """... and the most it is, in seconds."""
-WITHDRAW = 15.0
+REFUSAL_COOLDOWN = 15.0
 """Seconds that a refused slot stays out at first; 0 turns it off."""
-LONGEST_WITHDRAWAL = 4
+LONGEST_COOLDOWN = 4
 """How many times longer it stays out at last, when its return brings refusals."""
 RECENT = 60.0
 """Seconds within which the next refusals are no accident any more: somebody else spends."""
@@ -97,9 +97,9 @@ class Freezer:
     """
 
     def __init__(self) -> None:
-        self.bench: float = 0.0
+        self.cooldown: float = 0.0
         """Seconds for which a refused slot stays out; doubled while refusals go on."""
-        self._bench_ends = -math.inf
+        self._cooldown_ends = -math.inf
         self._frozen_at = -math.inf
         self._strikes = 0
 
@@ -108,7 +108,7 @@ class Freezer:
         sent_at: float,
         now: float,
         limit: RateLimit,
-        withdraw: float,
+        refusal_cooldown: float,
         retry_after: float | None,
     ) -> tuple[float, float | None]:
         """A request was refused.
@@ -120,12 +120,12 @@ class Freezer:
         if sent_at >= self._frozen_at:
             self._strikes += 1
             pause *= min(2.0 ** (self._strikes - 1), LONGEST_FREEZE)
-            if now < self._bench_ends + self.bench:
-                self.bench = min(2 * self.bench, withdraw * LONGEST_WITHDRAWAL)
+            if now < self._cooldown_ends + self.cooldown:
+                self.cooldown = min(2 * self.cooldown, refusal_cooldown * LONGEST_COOLDOWN)
             else:
-                self.bench = withdraw if now < self._frozen_at + RECENT else 0.0
-            if self.bench > 0:
-                self._bench_ends = until = now + self.bench
+                self.cooldown = refusal_cooldown if now < self._frozen_at + RECENT else 0.0
+            if self.cooldown > 0:
+                self._cooldown_ends = until = now + self.cooldown
         self._frozen_at = now
         if retry_after is not None:
             pause = max(pause, min(retry_after, RETRY_AFTER_CAP))
@@ -138,12 +138,12 @@ class Freezer:
 
     def recent(self, now: float) -> bool:
         """Whether refusals of late say that somebody else spends this limit."""
-        return now < max(self._bench_ends, self._frozen_at + RECENT)
+        return now < max(self._cooldown_ends, self._frozen_at + RECENT)
 
     def include(self, other: Freezer, shift: float) -> None:
         """What ``other`` was told, by a clock ``shift`` seconds behind, goes for this one too."""
-        self.bench = max(self.bench, other.bench)
-        self._bench_ends = max(self._bench_ends, other._bench_ends + shift)
+        self.cooldown = max(self.cooldown, other.cooldown)
+        self._cooldown_ends = max(self._cooldown_ends, other._cooldown_ends + shift)
         self._frozen_at = max(self._frozen_at, other._frozen_at + shift)
         self._strikes = max(self._strikes, other._strikes)
 
@@ -153,7 +153,7 @@ class Slot:
 
     __slots__ = (
         "_cell",
-        "benched_until",
+        "cooldown_until",
         "callers",
         "credit",
         "free_at",
@@ -172,7 +172,7 @@ class Slot:
         """The latest moment at which the exchange can have seen its last request."""
         self.credit: float = 0.0
         """Seconds before ``seen_by`` at which it surely had, as round trips of late say."""
-        self.benched_until: float = -math.inf
+        self.cooldown_until: float = -math.inf
         self.free_at: float = -math.inf
         self.keys: int = 0
         self.callers: int = 0
@@ -214,14 +214,14 @@ class Slot:
         self._cell = None
         self.window = window
         self.seen_by += shift
-        self.benched_until += shift
+        self.cooldown_until += shift
         if self.seen_by - self.credit < not_before:
             self.seen_by, self.credit = not_before, 0.0
         self._set_free()
 
     def _set_free(self) -> None:
         seen = self.seen_by - self.credit
-        self.free_at = max(seen + self.window + GUARD, self.benched_until)
+        self.free_at = max(seen + self.window + GUARD, self.cooldown_until)
 
 
 def pour(cell: AsyncLimiter, amount: float) -> None:

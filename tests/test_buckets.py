@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from okx_funding import RateLimit
 from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
 from okx_funding.simulator import make_judge
-from okx_funding.slots import GUARD, MOST_CREDIT, WITHDRAW, Freezer, RoundTrips, Slot
+from okx_funding.slots import GUARD, MOST_CREDIT, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 from tests.machines.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
@@ -392,18 +392,18 @@ def test_after_a_suspended_hour_no_more_than_the_limit_leaves(hands):
 
 def test_an_answer_to_what_was_sent_before_a_freeze_ends_no_trouble():
     freezer, limit = Freezer(), RateLimit(6)
-    pauses = [freezer.refused(at, at, limit, WITHDRAW, None)[0] for at in (0.0, 2.0)]
+    pauses = [freezer.refused(at, at, limit, REFUSAL_COOLDOWN, None)[0] for at in (0.0, 2.0)]
     freezer.succeeded(1.9)
-    pauses.append(freezer.refused(5.0, 5.0, limit, WITHDRAW, None)[0])
+    pauses.append(freezer.refused(5.0, 5.0, limit, REFUSAL_COOLDOWN, None)[0])
     assert pauses == pytest.approx([1 + GUARD, 2 + GUARD, 4 + GUARD])
 
 
-def test_a_slot_may_be_withdrawn_for_less_than_a_second(hands):
-    bucket = hands(RateLimit(2), withdraw=0.5)
+def test_a_slot_may_be_withheld_for_less_than_a_second(hands):
+    bucket = hands(RateLimit(2), refusal_cooldown=0.5)
     bucket.give("refused", 0.1, *bucket.take(0.0))
     (slot,) = bucket.take(2.0)
     bucket.give("refused", 2.1, slot)
-    assert slot.benched_until == pytest.approx(2.6)
+    assert slot.cooldown_until == pytest.approx(2.6)
 
 
 # -- smooth pacing ----------------------------------------------------------------------------
@@ -532,11 +532,11 @@ def test_a_longer_window_that_knows_all_gives_the_rest_at_once(hands):
     assert len(bucket.take(2.1, n=9)) == 5
 
 
-def test_a_longer_window_waits_for_what_a_withdrawn_slot_hides(hands):
+def test_a_longer_window_waits_for_what_a_withheld_slot_hides(hands):
     bucket, owner = hands(RateLimit(2)), Owner()
     first, second = bucket.take(0.0, n=2)
     bucket.give("answered", 0.0, second)
-    bucket.give("refused", 0.0, first)  # withdrawn until 15
+    bucket.give("refused", 0.0, first)  # the first refusal freezes only
     for at in (2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 14.0):
         bucket.give("answered", at, *bucket.take(at))
     bucket.bucket.claim(owner, Claim(RateLimit(2, 10.0)), 14.1)
@@ -608,13 +608,13 @@ def test_the_claim_of_the_dead_ends_when_a_slot_is_wanted(hands):
     assert len(bucket.take(0.1, n=9)) == 5
 
 
-def test_the_longest_withdrawal_and_even_pacing_win(hands):
+def test_the_longest_cooldown_and_even_pacing_win(hands):
     bucket, one, two = hands(RateLimit(6)), Owner(), Owner()
-    bucket.bucket.claim(one, Claim(RateLimit(6), withdraw=0.0), 0.0)
-    bucket.bucket.claim(two, Claim(RateLimit(6), "smooth", withdraw=5.0), 0.0)
-    assert (bucket.bucket.pacing, bucket.bucket.withdraw) == ("smooth", 5.0)
+    bucket.bucket.claim(one, Claim(RateLimit(6), refusal_cooldown=0.0), 0.0)
+    bucket.bucket.claim(two, Claim(RateLimit(6), "smooth", refusal_cooldown=5.0), 0.0)
+    assert (bucket.bucket.pacing, bucket.bucket.refusal_cooldown) == ("smooth", 5.0)
     bucket.bucket.release(two, 0.0)
-    assert (bucket.bucket.pacing, bucket.bucket.withdraw) == ("burst", 0.0)
+    assert (bucket.bucket.pacing, bucket.bucket.refusal_cooldown) == ("burst", 0.0)
 
 
 # -- two buckets become one -------------------------------------------------------------------
@@ -705,7 +705,7 @@ def test_what_either_was_refused_goes_on_for_both(hands):
     (slot,) = heir.take(5.0)
     heir.give("refused", 5.1, slot)
     assert heir.bucket.frozen_until == pytest.approx(5.1 + 4 + GUARD), "the third in a row"
-    assert slot.benched_until == pytest.approx(5.1 + 2 * WITHDRAW)
+    assert slot.cooldown_until == pytest.approx(5.1 + 2 * REFUSAL_COOLDOWN)
 
 
 def test_what_one_sent_before_the_other_was_refused_is_the_same_trouble(hands):

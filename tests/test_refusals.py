@@ -1,4 +1,4 @@
-"""What a bucket learns from refusals: freeze, go back to the head, withdraw, slow down, recover."""
+"""What a bucket learns from refusals: freeze, go back to the head, withhold a slot, slow down, recover."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from okx_funding import HTTPStatusError, RateLimit, RateLimitError
 from okx_funding.buckets import Claim, TokenBucket
 from okx_funding.simulator import Fault
-from okx_funding.slots import GUARD, LONGEST_FREEZE, LONGEST_WITHDRAWAL, WITHDRAW
+from okx_funding.slots import GUARD, LONGEST_FREEZE, LONGEST_COOLDOWN, REFUSAL_COOLDOWN
 from okx_funding.wire import Response
 from tests.machines.clock import Clock, Hands
 from tests.machines.road import REFUSED, Road, batches
@@ -115,7 +115,7 @@ async def test_whoever_left_meanwhile_is_not_sent_again():
         assert [trip.keys for trip in road.trips] == [("CELT", "BTC", "MEME"), ("MEME",)]
 
 
-# -- somebody else spends it: a slot is withdrawn ---------------------------------------------
+# -- somebody else spends it: a slot is withheld ----------------------------------------------
 
 
 async def refuse_one(road, client):
@@ -186,18 +186,18 @@ async def test_a_refused_slot_stays_out_for_a_while():
     async with Road() as road, road.client() as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 5) == 5
-        assert await most_at(road, client, refused + WITHDRAW - 0.1) == 5
-        assert await most_at(road, client, refused + WITHDRAW + 2) == 6
+        assert await most_at(road, client, refused + REFUSAL_COOLDOWN - 0.1) == 5
+        assert await most_at(road, client, refused + REFUSAL_COOLDOWN + 2) == 6
 
 
-async def test_withdrawing_can_be_turned_off():
-    async with Road() as road, road.client(withdraw=0) as client:
+async def test_the_cooldown_can_be_turned_off():
+    async with Road() as road, road.client(refusal_cooldown=0) as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 5) == 6
 
 
 async def test_the_time_is_a_setting():
-    async with Road() as road, road.client(withdraw=4) as client:
+    async with Road() as road, road.client(refusal_cooldown=4) as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 3.9) == 5
         assert await most_at(road, client, refused + 6) == 6
@@ -209,7 +209,7 @@ def test_a_return_that_is_refused_is_twice_as_long_up_to_a_bound(hands):
     def refuse(at):
         (slot,) = bucket.take(at)
         bucket.give("refused", at, slot)
-        return round(max(0.0, slot.benched_until - at), 6)
+        return round(max(0.0, slot.cooldown_until - at), 6)
 
     assert refuse(0.0) == 0
     at, lengths = 2.0, []
@@ -217,12 +217,12 @@ def test_a_return_that_is_refused_is_twice_as_long_up_to_a_bound(hands):
         lengths.append(refuse(at))
         at += lengths[-1] + 0.1
         bucket.give("answered", at, *bucket.take(at))
-    longest = WITHDRAW * LONGEST_WITHDRAWAL
-    assert lengths == [min(WITHDRAW * 2**turn, longest) for turn in range(8)]
+    longest = REFUSAL_COOLDOWN * LONGEST_COOLDOWN
+    assert lengths == [min(REFUSAL_COOLDOWN * 2**turn, longest) for turn in range(8)]
     assert refuse(at + 2 * longest) == 0, "after a good while it begins anew"
 
 
-def test_one_slot_is_never_withdrawn(hands):
+def test_one_slot_is_never_withheld(hands):
     bucket, now = hands(RateLimit(3)), 0.0
     for _ in range(8):
         now = max(bucket.frees(), now)

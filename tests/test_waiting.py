@@ -116,7 +116,7 @@ async def test_the_gate_is_everybodys():
         await gate
 
 
-async def test_the_estimate_knows_of_withdrawn_slots():
+async def test_the_estimate_knows_of_withheld_slots():
     async with Road() as road, road.client() as client:
         for _ in range(2):
             road.next = [busy]

@@ -69,7 +69,7 @@ class SharedBucket:
     def _rule(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
         self.pacing = claim.pacing
-        self.withdraw: float = claim.withdraw
+        self.refusal_cooldown: float = claim.refusal_cooldown
         self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
         self._count, self._window = claim.limit.count, claim.limit.period + GUARD
 
@@ -285,7 +285,7 @@ class SharedBucket:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
         pause, bench = self._freezer.refused(
-            slot.sent_at, now, self.limit, self.withdraw, retry_after
+            slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
         )
         self._frozen_until = max(self._frozen_until, now + pause)
         if isinstance(slot, Slot):
@@ -323,7 +323,7 @@ class SharedBucket:
         self._empty_hand()
         if share:
             limit = RateLimit(share, self.limit.period)
-            self._share = TokenBucket(Claim(limit, self.pacing, self.withdraw))
+            self._share = TokenBucket(Claim(limit, self.pacing, self.refusal_cooldown))
             self._share.frozen_until = not_before + self._window
         self._wake()
 
@@ -356,7 +356,7 @@ class SharedBucket:
         """Obey the strictest living claim of this process; Redis minds those of the others."""
         if self.claims:
             claim = Claim.strictest(self.claims.values())
-            if claim != Claim(self.limit, self.pacing, self.withdraw):
+            if claim != Claim(self.limit, self.pacing, self.refusal_cooldown):
                 self._rule(claim)
 
     def inherit(self, other: SharedBucket, now: float) -> None:

@@ -138,7 +138,7 @@ async def test_X2_thousands_of_faults_and_cancellations_leave_no_descriptor_behi
             user,
             base_url=exchange.base_url,
             rate_limits=QUICK,
-            withdraw=0,
+            refusal_cooldown=0,
             max_retries=0,
             request_timeout=1,
         )

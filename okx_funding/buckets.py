@@ -10,11 +10,12 @@ So a bucket owns N **slots**, and a request holds one over its whole round trip:
 
 * The exchange saw a request at some moment between its send and its answer. What uses the slot
   next must be seen at least W later, so the slot is free again W after the *answer*.
-* That wastes the way back of the old request and the way out of the next. Three quarters of the
-  shortest round trip of late are therefore credited, 33 ms at most (`RoundTrips`). On a route
+* That wastes the way back of the old request and the way out of the next. Four fifths of the
+  shortest round trip of late are therefore credited, at any distance (`RoundTrips`). On a route
   that stays as it is all of it would be safe. A route may change between the two requests, in
   either direction or both; then it still is, as long as the old way back and the new way out
-  together take 31 ms, or three quarters of the old round trip if that was shorter than 44 ms.
+  together take four fifths of the old round trip: a fifth shorter in one direction, or two fifths
+  in both alike.
   Round trips on new connections don't count: they last longer than the way. A credit is taken
   back the moment a shorter round trip is seen, as long as the slot is idle.
 * Without an answer the request may still arrive: its slot stays out a quarter of a second longer,

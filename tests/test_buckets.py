@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from okx_funding import RateLimit
 from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
 from okx_funding.simulator import make_judge
-from okx_funding.slots import GUARD, MOST_CREDIT, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
+from okx_funding.slots import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 from tests.machines.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
@@ -186,8 +186,8 @@ def test_nothing_is_credited_before_enough_round_trips_are_known():
     assert trips(*[0.04] * 12, wanted=12).credit > 0
 
 
-@pytest.mark.parametrize(("seconds", "credit"), [(0.02, 0.015), (0.04, 0.03), (0.5, 0.033)])
-def test_three_quarters_are_credited_and_33_ms_at_most(seconds, credit):
+@pytest.mark.parametrize(("seconds", "credit"), [(0.02, 0.017), (0.04, 0.033), (0.5, 0.401), (0.004, 0.004)])
+def test_four_fifths_and_half_the_guard_are_credited_at_any_distance(seconds, credit):
     assert trips(*[seconds] * 4).credit == pytest.approx(credit)
 
 
@@ -266,7 +266,7 @@ def test_a_window_shorter_than_the_credit_is_over_when_the_answer_is_there(hands
     for number in range(8):
         (slot,) = bucket.take(float(number))
         bucket.give("answered", number + 0.2, slot)
-    assert bucket.bucket.round_trips.credit == MOST_CREDIT
+    assert bucket.bucket.round_trips.credit > 0.01
     assert len(bucket.take(7.201)) == 1
 
 

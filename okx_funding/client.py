@@ -15,7 +15,7 @@ from .arguments import (
     seconds,
     valuation_unit,
 )
-from .buckets import Claim, Pacing
+from .buckets import Claim
 from .callers import Key
 from .credentials import Credentials, resolve
 from .dispatcher import Policy
@@ -52,7 +52,8 @@ class FundingClient:
     gets `RateLimitError`. max_queue: callers that may wait for one endpoint at a time.
     rate_limits: other limits than OKX's published ones, by method name:
     ``{"get_non_tradable_assets": RateLimit(6, 1.0)}``; of several clients of one user the
-    strictest rules. pacing: "burst" uses a free limit at once, "smooth" spaces requests evenly.
+    strictest rules. A lower rate keeps the published limit too; ``RateLimit(6, spread=True)``
+    spaces requests evenly.
     refusal_cooldown: seconds that a refused request's share of the limit stays unused, in case
     another program spends it; 0 turns it off. silent_start: wait one window before the first
     request, for a process that may follow close upon another of the same user.
@@ -77,7 +78,6 @@ class FundingClient:
         max_refusals: int = 10,
         max_queue: int = 200_000,
         rate_limits: Mapping[str, RateLimit] | None = None,
-        pacing: Pacing = "burst",
         refusal_cooldown: float = REFUSAL_COOLDOWN,
         silent_start: bool = False,
         promote_above: int | None = None,
@@ -108,14 +108,11 @@ class FundingClient:
             ),
             observer=observer,
         )
-        if pacing not in ("burst", "smooth"):
-            raise InvalidArgumentError(f"pacing must be 'burst' or 'smooth', not {pacing!r}")
         if refusal_cooldown != 0:
             seconds("refusal_cooldown", refusal_cooldown)
         self._limits = limits(rate_limits or {})
         if session is not None:
             session.check(self._limits)
-        self._pacing: Pacing = pacing
         self._refusal_cooldown = refusal_cooldown
         self._silent_start = silent_start
         self._proxy = settings.proxy
@@ -256,7 +253,7 @@ class FundingClient:
     def _open(self, endpoint: Endpoint) -> Lane:
         session = self._started()
         limit = self._limits.get(endpoint.name, endpoint.limit)
-        claim = Claim(limit, self._pacing, self._refusal_cooldown, self._silent_start)
+        claim = Claim(limit, self._refusal_cooldown, self._silent_start)
         lane = self._lanes[endpoint.name] = session.lane(endpoint, self._profile, claim)
         return lane
 

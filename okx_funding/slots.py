@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from aiolimiter import AsyncLimiter
-
 from .endpoints import RateLimit
 
 GUARD = 0.002
@@ -151,7 +149,6 @@ class Slot:
     """The right to one request. It belongs to the request until its answer has been read."""
 
     __slots__ = (
-        "_cell",
         "cooldown_until",
         "callers",
         "credit",
@@ -163,7 +160,6 @@ class Slot:
     )
 
     def __init__(self, window: float, seen_by: float = -math.inf) -> None:
-        self._cell: AsyncLimiter | None = None
         self.window: float = window
         """Seconds for which its last request counts."""
         self.sent_at: float = -math.inf
@@ -178,26 +174,17 @@ class Slot:
         """What its request carries."""
         self._set_free()
 
-    def take(self, window: float, now: float) -> bool:
-        """Take it for a request that leaves now, if its cell has cooled down."""
-        cell = self._cell
-        if cell is None or self.window != window:
-            cell = self._cell = AsyncLimiter(1, window)
-            self.window = window
-        elif not cell.has_capacity():
-            return False
+    def take(self, window: float, now: float) -> None:
+        """Take it for a request that leaves now."""
+        self.window = window
         self.sent_at = now
         self.keys = self.callers = 0
-        return True
 
-    def cool(self, seen_by: float, credit: float, now: float) -> None:
+    def cool(self, seen_by: float, credit: float) -> None:
         """Its request was seen by ``seen_by``: free a window and the guard later."""
         self.seen_by = seen_by
-        self.credit = credit = min(credit, seen_by - self.sent_at)
+        self.credit = min(credit, seen_by - self.sent_at)
         self._set_free()
-        if self._cell is not None:
-            left = (seen_by - credit - now) / self.window + 1
-            pour(self._cell, max(0.0, min(1.0, left)))
 
     def tighten(self, credit: float) -> None:
         """No more than ``credit`` can be trusted now."""
@@ -210,7 +197,6 @@ class Slot:
 
         It stands for whatever was seen until ``not_before``, too.
         """
-        self._cell = None
         self.window = window
         self.seen_by += shift
         self.cooldown_until += shift
@@ -221,14 +207,3 @@ class Slot:
     def _set_free(self) -> None:
         seen = self.seen_by - self.credit
         self.free_at = max(seen + self.window + GUARD, self.cooldown_until)
-
-
-def pour(cell: AsyncLimiter, amount: float) -> None:
-    """Acquire at once what is known to fit; `AsyncLimiter.acquire` then never suspends."""
-    pouring = cell.acquire(amount)
-    try:
-        pouring.send(None)
-    except StopIteration:
-        return
-    pouring.close()
-    raise AssertionError("a cell with capacity made its caller wait")

@@ -9,6 +9,7 @@ import itertools
 import math
 import random
 import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -128,7 +129,7 @@ def test_what_was_sent_before_an_unsent_request_still_counts(hands):
 
 
 def test_an_unsent_request_is_as_if_it_had_never_been(hands):
-    bucket = hands(RateLimit(6), pacing="smooth")
+    bucket = hands(RateLimit(6, spread=True))
     before = repr(bucket.bucket), bucket.bucket.utilisation(1.0)
     bucket.give("unsent", 0.5, *bucket.take(0.0))
     told = repr(bucket.bucket).replace("1 slots idle", "0 slots idle")
@@ -157,18 +158,6 @@ def test_next_free_is_the_moment_at_which_a_slot_can_be_taken(gaps, limit):
         assert due <= clock.now or bucket.free(due - 1e-9) == 0
         assert bucket.free(due) > 0
     clock.close()
-
-
-def test_the_cell_of_a_slot_is_an_async_limiter_that_agrees(hands):
-    bucket = hands(RateLimit(1))
-    (slot,) = bucket.take(0.0)
-    cell = slot._cell
-    assert (cell.max_rate, cell.time_period) == (1, 1.0)
-    bucket.give("answered", 0.4, slot)
-    bucket.clock.now = 1.39
-    assert not bucket.clock(cell.has_capacity)
-    bucket.clock.now = 1.41
-    assert bucket.clock(cell.has_capacity)
 
 
 # -- the credit for the round trip ------------------------------------------------------------
@@ -411,7 +400,7 @@ def test_a_slot_may_be_withheld_for_less_than_a_second(hands):
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
 def test_smooth_requests_leave_evenly(clock, limit):
-    bucket = TokenBucket(Claim(limit, "smooth"))
+    bucket = TokenBucket(Claim(replace(limit, spread=True)))
     judge = make_judge("sliding", limit.count, limit.period)
     refused, arrivals = drive(clock, bucket, judge, 60, lambda: 0.022)
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
@@ -425,7 +414,7 @@ def test_smooth_requests_leave_evenly(clock, limit):
 def test_smooth_requests_satisfy_every_judge(clock, limit, judge):
     chance = random.Random(str(limit))
     clock.now = 0.37
-    bucket = TokenBucket(Claim(limit, "smooth"))
+    bucket = TokenBucket(Claim(replace(limit, spread=True)))
     refused, _ = drive(
         clock,
         bucket,
@@ -444,9 +433,9 @@ def test_bursts_do_not_satisfy_the_weighted_judge(clock):
 
 
 def test_a_smooth_bucket_keeps_its_pace_when_the_limit_changes(hands):
-    bucket, owner = hands(RateLimit(6), pacing="smooth"), Owner()
+    bucket, owner = hands(RateLimit(6, spread=True)), Owner()
     bucket.take(0.0)
-    bucket.bucket.claim(owner, Claim(RateLimit(2), "smooth"), 0.1)
+    bucket.bucket.claim(owner, Claim(RateLimit(2, spread=True)), 0.1)
     assert bucket.take(0.6) == []
     assert bucket.take(SMOOTH / 2)
 
@@ -601,7 +590,7 @@ def test_what_all_want_together_suits_each_of_them(wanted):
 def test_the_claim_of_the_dead_ends_when_a_slot_is_wanted(hands):
     bucket, owner, strict = hands(RateLimit(6)), Owner(), Owner()
     bucket.bucket.claim(owner, Claim(RateLimit(6)), 0.0)
-    bucket.bucket.claim(strict, Claim(RateLimit(1), "smooth"), 0.0)
+    bucket.bucket.claim(strict, Claim(RateLimit(1, spread=True)), 0.0)
     assert len(bucket.take(0.0, n=9)) == 1
     del strict
     gc.collect()
@@ -611,10 +600,10 @@ def test_the_claim_of_the_dead_ends_when_a_slot_is_wanted(hands):
 def test_the_longest_cooldown_and_even_pacing_win(hands):
     bucket, one, two = hands(RateLimit(6)), Owner(), Owner()
     bucket.bucket.claim(one, Claim(RateLimit(6), refusal_cooldown=0.0), 0.0)
-    bucket.bucket.claim(two, Claim(RateLimit(6), "smooth", refusal_cooldown=5.0), 0.0)
-    assert (bucket.bucket.pacing, bucket.bucket.refusal_cooldown) == ("smooth", 5.0)
+    bucket.bucket.claim(two, Claim(RateLimit(6, spread=True), refusal_cooldown=5.0), 0.0)
+    assert (bucket.bucket.limit.spread, bucket.bucket.refusal_cooldown) == (True, 5.0)
     bucket.bucket.release(two, 0.0)
-    assert (bucket.bucket.pacing, bucket.bucket.refusal_cooldown) == ("burst", 0.0)
+    assert (bucket.bucket.limit.spread, bucket.bucket.refusal_cooldown) == (False, 0.0)
 
 
 # -- two buckets become one -------------------------------------------------------------------
@@ -678,7 +667,7 @@ def test_a_freeze_of_either_freezes_both(hands):
 
 
 def test_two_paces_become_one(hands):
-    heir, other = hands(SIX, pacing="smooth"), hands(SIX, pacing="smooth")
+    heir, other = hands(RateLimit(6, spread=True)), hands(RateLimit(6, spread=True))
     other.take(0.0)
     heir.bucket.absorb(other.bucket, 0.1)
     assert heir.take(SMOOTH / 6 - 0.001) == []
@@ -883,7 +872,7 @@ def test_a_bucket_tells_its_state_in_one_line(hands):
     bucket.give("answered", 0.1, one)
     bucket.give("refused", 0.1, two_)
     assert repr(bucket.bucket) == (
-        "<TokenBucket 6 per 1 s, burst: 2 slots idle, 1 in flight, 3 sent, 1 refused>"
+        "<TokenBucket 6 per 1 s: 2 slots idle, 1 in flight, 3 sent, 1 refused>"
     )
 
 

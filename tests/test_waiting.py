@@ -137,13 +137,13 @@ async def test_the_estimate_knows_of_requests_that_take_long():
         await asyncio.sleep(0.001)
         (mine,) = batches(1, "mine")
         estimate = await promised(client, mine)
-        assert estimate == pytest.approx(50, abs=5)
+        assert estimate == pytest.approx(40, abs=1)
         assert await seen(road, client, mine) == pytest.approx(estimate, abs=1)
         await asyncio.gather(*calls)
 
 
 async def test_the_estimate_knows_of_smooth_pacing():
-    async with Road() as road, road.client(pacing="smooth") as client:
+    async with Road() as road, road.client(rate_limits={ASSETS: RateLimit(6, spread=True)}) as client:
         calls = calls_of(client, batches(20))
         await asyncio.sleep(0.001)
         (mine,) = batches(1, "mine")

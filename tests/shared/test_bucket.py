@@ -415,7 +415,7 @@ async def test_who_never_asked_says_nothing_when_it_closes():
 async def test_the_strictest_living_claim_is_asked_for():
     it = Setting()
     strict = Owner()
-    it.bucket.claim(strict, Claim(RateLimit(2, 3.0), "smooth"), it.now)
+    it.bucket.claim(strict, Claim(RateLimit(2, 3.0, spread=True)), it.now)
     await it.want(9)
     asked = it.question()
     assert (asked["count"], asked["period"], asked["pace"]) == (2, 3_002_000, 1.25)
@@ -430,7 +430,7 @@ async def test_the_strictest_living_claim_is_asked_for():
 async def test_it_shows_itself():
     it = Setting()
     assert repr(it.bucket) == (
-        "<SharedBucket b: 6 per 1 s, burst; resting, 0 in flight, 0 sent, 0 refused>"
+        "<SharedBucket b: 6 per 1 s; resting, 0 in flight, 0 sent, 0 refused>"
     )
     await it.want(1)
     assert "asking" in repr(it.bucket)

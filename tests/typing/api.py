@@ -72,12 +72,10 @@ async def life(http: aiohttp.ClientSession) -> None:
             request_timeout=5,
             max_retries=1,
             rate_limits={"get_non_tradable_assets": RateLimit(6, 1.0)},
-            pacing="smooth",
         )
         assert_type(await client.aclose(), None)
     async with FundingClient(profile="main", allow_http=True) as client:
         assert_type(client, FundingClient)
-    FundingClient(pacing="fast")  # type: ignore[arg-type]
     FundingClient(credentials, "main")  # type: ignore[call-arg]
 
 

@@ -239,7 +239,7 @@ class TokenBucket:
         if slot is None:
             return None
         if self._pacer is not None:
-            _acquire_now(self._pacer)
+            acquire_now(self._pacer)
             self._paced_until = now + self._pacer.time_period
         self._out.add(slot)
         self.sent += 1
@@ -517,7 +517,7 @@ def _nth(times: list[float], n: int, cycle: float) -> float:
     return turning[n % len(turning)] + n // len(turning) * cycle
 
 
-def _acquire_now(pacer: AsyncLimiter) -> None:
+def acquire_now(pacer: AsyncLimiter) -> None:
     """Acquire what is known to fit; `AsyncLimiter.acquire` then never suspends."""
     acquiring = pacer.acquire()
     try:

@@ -285,9 +285,8 @@ class FundingClient:
         finally:
             if own is not None:
                 await own.aclose()
-            elif tally is not None:
-                for lane in lanes:
-                    lane.dispatcher.close(tally)
+            elif tally is not None and self._session is not None:
+                await self._session.dismiss(lanes, tally)
             for lane in self._lanes.values():
                 self._work.include(lane.tally)
             self._lanes.clear()

@@ -10,7 +10,7 @@ from .callers import Ticket
 
 GRAIN = 0.025
 """Seconds by which a deadline may fire late."""
-SLICE = 500
+SLICE = 150
 """Callers that are told in one step of the loop."""
 
 

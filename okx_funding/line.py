@@ -108,7 +108,7 @@ class Line:
         while self.senders:
             sender = self._next(now)
             if sender is None:
-                until = min([each.host.closed_until for each in self.senders], default=math.inf)
+                until = min([each.host.free_at(now) for each in self.senders], default=math.inf)
                 break
             slot = self.bucket.take(now)
             if slot is None:
@@ -116,6 +116,7 @@ class Line:
                 break
             del self.senders[sender]
             self.senders[sender] = None  # it had its turn, and is the last now
+            sender.host.spend()
             sender.dispatch(slot, now)
         if self._timer is not None or until < math.inf:
             self._sleep(until)
@@ -125,7 +126,7 @@ class Line:
         senders = self.senders
         for sender in [sender for sender in senders if not sender.ready(now)]:
             del senders[sender]
-        able = [sender for sender in senders if sender.host.closed_until <= now]
+        able = [sender for sender in senders if sender.host.free_at(now) <= now]
         if len(able) < 2:
             return able[0] if able else None
         priority = min(able, key=lambda sender: sender.batcher.rank()).batcher.priority()

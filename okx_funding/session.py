@@ -13,6 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from aiolimiter import AsyncLimiter
+
 from .arguments import count
 from .buckets import Bucket, Claim
 from .credentials import Credentials, timestamp
@@ -55,7 +57,9 @@ class Session:
 
     ``http`` is an aiohttp.ClientSession of your own; it is used and never closed. ``proxy`` is
     the URL of an HTTP proxy (the environment's are ignored). ``max_body`` bounds an answer, in
-    bytes after decompression.
+    bytes after decompression. ``limiter`` is an ``aiolimiter.AsyncLimiter`` of your own that all
+    requests of the session pass, whoever's they are, such as ``AsyncLimiter(50, 1)``: as for what
+    OKX counts by address. It bounds what is sent beside the limits of each user.
 
     ``buckets`` is the URL of a Redis in which the limits of all processes with that URL are kept
     together: ``redis://localhost:6379/0`` (``pip install 'okx-funding[redis]'``). While it can't
@@ -74,6 +78,7 @@ class Session:
         http: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         max_body: int = 8 * 2**20,
+        limiter: AsyncLimiter | None = None,
         buckets: str | None = None,
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
@@ -81,6 +86,8 @@ class Session:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
             raise InvalidArgumentError("proxy must be a URL, such as http://localhost:3128")
+        if limiter is not None and not isinstance(limiter, AsyncLimiter):
+            raise InvalidArgumentError("limiter must be an aiolimiter.AsyncLimiter")
         if buckets is not None:
             if not isinstance(buckets, str):
                 raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
@@ -88,6 +95,7 @@ class Session:
         self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
+        self._limiter = limiter
         self._hosts: dict[str, Host] = {}
         self._flights = Flights()
         self._clocks: dict[str, asyncio.Task[None]] = {}
@@ -188,7 +196,7 @@ class Session:
     def _host(self, origin: str) -> Host:
         host = self._hosts.get(origin)
         if host is None:
-            host = self._hosts[origin] = Host(origin)
+            host = self._hosts[origin] = Host(origin, self._limiter)
         return host
 
     def _line(
@@ -318,6 +326,24 @@ class Session:
         waiting = {ticket for lane in lanes for ticket in lane.everybody(tally)}
         if waiting:
             await asyncio.wait(waiting, timeout=timeout)
+
+    async def dismiss(self, lanes: Iterable[Lane], tally: Tally) -> None:
+        """Close for everybody of ``tally``; what is on the wire may take `GRACE` seconds more.
+
+        Requests that others wait for too go on.
+        """
+        lanes = list(lanes)
+        for lane in lanes:
+            lane.dispatcher.close(tally)
+        await self.drained(lanes, tally, GRACE)
+        for lane in lanes:
+            for ticket in lane.everybody(tally):
+                sent = lane.batcher.asked(ticket)
+                error: OKXError = ClientClosedError(f"{lane.endpoint.name}: closed in flight")
+                if sent and not lane.endpoint.retry_is_safe:
+                    error = lane.dispatcher.unknown("closed in flight")
+                error.sent = sent
+                lane.batcher.fail(ticket, error)
 
     async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
         """Close: whoever waits gets a ClientClosedError now, what is on the wire may finish.

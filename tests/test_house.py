@@ -24,7 +24,7 @@ FLOORS = {
     "words": "errors events models secret configuration credentials",
     "rules": "endpoints inquest retry circuit tally callers batching deadlines codec wire "
     "arguments",
-    "world": "hosts slots buckets registry buckets_redis unpacking transport",
+    "world": "slots buckets hosts registry buckets_redis unpacking transport",
     "meeting": "telling flights line dispatcher lane session",
     "face": "client",
     "doors": "__init__ observers testing cli __main__",
@@ -36,7 +36,7 @@ NEXT_DOOR = {"endpoints": None, "models": None, "credentials": {"Credentials"}}
 THIRD_PARTIES = {
     "aiohttp": {"transport"},
     "yarl": {"transport"},
-    "aiolimiter": {"slots", "buckets"},
+    "aiolimiter": {"buckets", "hosts", "session"},
     "msgspec": {"models", "codec", "wire"},
     "redis": {"buckets_redis"},
     "rich": {"cli"},

@@ -23,7 +23,7 @@ PARETO = tuple(Jitter(scale / 1000, "pareto") for scale in (10, 30, 100))
 
 def strategies() -> list[Strategy]:
     """All of them, this project's first."""
-    smooth = Ours("okx_funding, smooth", "smooth")
+    smooth = Ours("okx_funding, spread", spread=True)
     return [Ours("okx_funding"), smooth, *OTHERS, *ccxt_strategies()]
 
 

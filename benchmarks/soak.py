@@ -120,7 +120,7 @@ async def _faults(calls: int, looks: _Looks) -> None:
                 demo=False,
                 rate_limits=limits,
                 request_timeout=0.3,
-                withdraw=0,
+                refusal_cooldown=0,
                 max_retries=1,
             )
             for user in users

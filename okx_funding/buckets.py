@@ -10,21 +10,21 @@ So a bucket owns N **slots**, and a request holds one over its whole round trip:
 
 * The exchange saw a request at some moment between its send and its answer. What uses the slot
   next must be seen at least W later, so the slot is free again W after the *answer*.
-* That wastes the way back of the old request and the way out of the next. Three quarters of the
-  shortest round trip of late are therefore credited, 33 ms at most (`RoundTrips`). On a route
+* That wastes the way back of the old request and the way out of the next. Four fifths of the
+  shortest round trip of late are therefore credited, at any distance (`RoundTrips`). On a route
   that stays as it is all of it would be safe. A route may change between the two requests, in
   either direction or both; then it still is, as long as the old way back and the new way out
-  together take 31 ms, or three quarters of the old round trip if that was shorter than 44 ms.
+  together take four fifths of the old round trip: a fifth shorter in one direction, or two fifths
+  in both alike.
   Round trips on new connections don't count: they last longer than the way. A credit is taken
   back the moment a shorter round trip is seen, as long as the slot is idle.
 * Without an answer the request may still arrive: its slot stays out a quarter of a second longer,
   or the longest round trip of late.
 * A refusal says that the window is full, whoever filled it: the whole bucket waits a window.
-  It also says that somebody else spends this user's limit, so the slot stays out for a while,
-  twice as long each time that its return brings the next refusal.
+  When that happens again within a minute somebody else spends this user's limit, so one slot
+  stays out for a while, twice as long each time that its return brings the next refusal.
 
-Each slot's cool-down is an ``AsyncLimiter(1, W)``, filled when the answer is there and asked
-whether it has run dry before the slot is taken again.
+A limit that is to be spread (``RateLimit(..., spread=True)``) is paced by an ``AsyncLimiter``.
 """
 
 from __future__ import annotations
@@ -34,25 +34,23 @@ import math
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass
-from heapq import heapify, heappop, heappush, heapreplace, nsmallest
-from typing import Any, Literal, Protocol
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from heapq import heapify, heappop, heappush, nsmallest
+from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 
 from .endpoints import RateLimit
-from .slots import GUARD, WITHDRAW, Freezer, RoundTrips, Slot, pour
-
-Pacing = Literal["burst", "smooth"]
+from .slots import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 
 STILL_ON_ITS_WAY = 0.25
 """Seconds within which a request that got no answer may still arrive, at least; as long as the
 longest round trip of late, where that is longer, up to ``_LATEST``."""
 _LATEST = 5.0
 SMOOTH = 1.25
-"""Smooth pacing leaves this many times W/N between two requests: even the two weighted counters
-with which some gateways approximate a window then refuse nothing."""
+"""A limit that is spread leaves this many times W/N between two requests: even the two weighted
+counters with which some gateways approximate a window then refuse nothing."""
 _TICK = 1e-6
 
 
@@ -61,20 +59,50 @@ class Claim:
     """What one client wants of a bucket."""
 
     limit: RateLimit
-    pacing: Pacing = "burst"
-    withdraw: float = WITHDRAW
+    refusal_cooldown: float = REFUSAL_COOLDOWN
     silent_start: bool = False
+    memory: float = 0.0
+    """Seconds for which requests must be remembered, where that is longer than the period."""
+
+    def within(self, published: RateLimit) -> Claim:
+        """This claim, so that it keeps the published limit too.
+
+        Whoever asks for a higher rate has been promised one by OKX, and is taken at their word.
+        """
+        limit, same = self.limit, (published.count, published.period)
+        if (limit.count, limit.period) == same or limit.rate > published.rate:
+            return self
+        limit = strictest([self.limit, published])
+        return replace(self, limit=limit, memory=max(self.limit.period, published.period))
 
     @classmethod
     def strictest(cls, claims: Iterable[Claim]) -> Claim:
-        """What satisfies all: the smallest burst, in a window in which it suits every limit."""
+        """What satisfies all."""
         claims = list(claims)
-        count = min(claim.limit.count for claim in claims)
-        limit = RateLimit(
-            count, max(claim.limit.period / (claim.limit.count // count) for claim in claims)
-        )
-        smooth = any(claim.pacing == "smooth" for claim in claims)
-        return cls(limit, "smooth" if smooth else "burst", max(it.withdraw for it in claims))
+        if len(claims) == 1:
+            (only,) = claims
+            return cls(only.limit, only.refusal_cooldown)
+        limit = strictest([claim.limit for claim in claims])
+        return cls(limit, max(claim.refusal_cooldown for claim in claims))
+
+
+def strictest(limits: Sequence[RateLimit]) -> RateLimit:
+    """The highest rate that keeps all ``limits``, with the largest burst that reaches it.
+
+    It is spread if one of them is.
+
+    n in a window of P keep a limit of c in a window of W where P is at least W / (c // n): W is
+    covered by c // n windows P with n requests each.
+    """
+    first, spread = limits[0], any(limit.spread for limit in limits)
+    if all((limit.count, limit.period) == (first.count, first.period) for limit in limits):
+        return first if first.spread == spread else replace(first, spread=spread)
+    best = RateLimit(1, max(limit.period / limit.count for limit in limits))
+    for count in range(2, min(limit.count for limit in limits) + 1):
+        period = max(limit.period / (limit.count // count) for limit in limits)
+        if count / period >= best.rate:
+            best = RateLimit(count, period)
+    return replace(best, spread=spread)
 
 
 class Bucket(Protocol):
@@ -169,29 +197,28 @@ class TokenBucket:
         self._serial = 0
         self._forgotten = -math.inf
         """The latest moment at which a request was seen for which no slot stands any more."""
-        self._remember = claim.limit.period
+        self._remember = max(claim.limit.period, claim.memory)
         """How long the limits of all who live with it look back."""
         self._sends: deque[float] = deque()
         self._rule(claim)
 
     def _rule(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
-        self.pacing = claim.pacing
-        self.withdraw: float = claim.withdraw
+        self.refusal_cooldown: float = claim.refusal_cooldown
         self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
         self._pace()
 
     def _pace(self) -> None:
         self._pacer: AsyncLimiter | None = None
         self._paced_until = -math.inf
-        if self.pacing == "smooth":
+        if self.limit.spread:
             self._pacer = AsyncLimiter(1, SMOOTH * self.limit.period / self.limit.count)
             if self._sends:
                 self._paced_until = self._sends[-1] + self._pacer.time_period
 
     def __repr__(self) -> str:
         return (
-            f"<TokenBucket {self.limit}, {self.pacing}: {len(self._idle)} slots idle, "
+            f"<TokenBucket {self.limit}: {len(self._idle)} slots idle, "
             f"{self.in_flight} in flight, {self.sent} sent, {self.refusals} refused>"
         )
 
@@ -215,7 +242,7 @@ class TokenBucket:
         if slot is None:
             return None
         if self._pacer is not None:
-            pour(self._pacer, 1.0)
+            acquire_now(self._pacer)
             self._paced_until = now + self._pacer.time_period
         self._out.add(slot)
         self.sent += 1
@@ -227,14 +254,10 @@ class TokenBucket:
         window, idle = self.limit.period, self._idle
         unmade = self.limit.count - len(idle) - len(self._out)
         while idle and idle[0][0] <= now:
-            _, serial, slot = idle[0]
-            if unmade >= 0 and not slot.take(window, now):
-                slot.free_at = now + _TICK
-                heapreplace(idle, (slot.free_at, serial, slot))
-                return None
-            heappop(idle)
+            _, _, slot = heappop(idle)
             self._forgotten = max(self._forgotten, slot.seen_by - slot.credit)
             if unmade >= 0:
+                slot.take(window, now)
                 return slot
             unmade += 1  # it was one too many
         if unmade <= 0:
@@ -260,8 +283,8 @@ class TokenBucket:
 
     def nth_free(self, n: int, now: float, not_before: float = -math.inf) -> float:
         """About when the n-th request from now (counted from 0) gets its slot."""
-        window = self.limit.period + GUARD
-        cycle = window + max(0.0, self.round_trips.mean - self.round_trips.credit)
+        window, trip = self.limit.period + GUARD, self.round_trips.mean
+        cycle = max(trip, window + max(0.0, trip - self.round_trips.credit))
         start = max(now, not_before, self.frozen_until, self._paced_until)
         earliest = now + window - self.round_trips.credit
         times = [max(start, free_at) for free_at, _, _ in self._idle]
@@ -284,14 +307,16 @@ class TokenBucket:
         elif round_trips.add(took):
             self._tighten()
         self._freezer.succeeded(slot.sent_at)
-        self._return(slot, now, round_trips.credit, now)
+        self._return(slot, now, round_trips.credit)
+        self._touch(now)
 
     def lost(self, slot: Slot, now: float) -> None:
         """No answer came, or nobody read it: the request may still arrive."""
         if self.heir is not None:
             return self.heir.lost(slot, now)
         still = min(max(STILL_ON_ITS_WAY, self.round_trips.longest), _LATEST)
-        self._return(slot, now + still, 0.0, now)
+        self._return(slot, now + still, 0.0)
+        self._touch(now)
 
     def unsent(self, slot: Slot, now: float) -> None:
         """Nothing left: the slot is as free as it was."""
@@ -312,12 +337,15 @@ class TokenBucket:
         if self.heir is not None:
             return self.heir.refused(slot, now, retry_after)
         self.refusals += 1
-        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
+        pause, until = self._freezer.refused(
+            slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
+        )
         self.frozen_until = max(self.frozen_until, now + pause)
-        benched = sum(other.benched_until > now for _, _, other in self._idle)
-        if self.withdraw > 0 and benched < self.limit.count - 1:
-            slot.benched_until = self._freezer.withdraw(now)
-        self._return(slot, now, 0.0, now)
+        cooling = sum(other.cooldown_until > now for _, _, other in self._idle)
+        if until is not None and cooling < self.limit.count - 1:
+            slot.cooldown_until = until
+        self._return(slot, now, 0.0)
+        self._touch(now)
         return self.frozen_until - now
 
     def _tighten(self) -> None:
@@ -327,12 +355,10 @@ class TokenBucket:
         self._idle = [(slot.free_at, serial, slot) for _, serial, slot in self._idle]
         heapify(self._idle)
 
-    def _return(self, slot: Slot, seen_by: float, credit: float, now: float) -> None:
+    def _return(self, slot: Slot, seen_by: float, credit: float) -> None:
         self._out.remove(slot)
-        slot.cool(seen_by, credit, now)
-        self._serial += 1
-        heappush(self._idle, (slot.free_at, self._serial, slot))
-        self.touched = (now, time.monotonic())
+        slot.cool(seen_by, credit)
+        self._shelve(slot)
 
     def _shelve(self, slot: Slot) -> None:
         self._serial += 1
@@ -359,10 +385,11 @@ class TokenBucket:
         claims = list(self.claims.values())
         self._claims_seen = len(claims)
         if claims:
-            self._obey(Claim.strictest(claims), max(claim.limit.period for claim in claims))
+            remember = max(max(claim.limit.period, claim.memory) for claim in claims)
+            self._obey(Claim.strictest(claims), remember)
 
     def _obey(self, claim: Claim, remember: float) -> None:
-        if claim == Claim(self.limit, self.pacing, self.withdraw) and remember == self._remember:
+        if claim == Claim(self.limit, self.refusal_cooldown) and remember == self._remember:
             return
         self._rule(claim)
         self._remember = remember
@@ -387,7 +414,7 @@ class TokenBucket:
             self.claims[owner] = claim
         other.claims.clear()
         self._reconsider()
-        other._obey(Claim(self.limit, self.pacing, self.withdraw), self._remember)
+        other._obey(Claim(self.limit, self.refusal_cooldown), self._remember)
         for _, _, slot in other._idle:
             self._shelve(slot)
         self._out |= other._out
@@ -409,7 +436,7 @@ class TokenBucket:
 
     def carried_over(self, now: float) -> TokenBucket:
         """This bucket's history in a bucket for another loop, whose clock shows ``now``."""
-        heir = TokenBucket(Claim(self.limit, self.pacing, self.withdraw))
+        heir = TokenBucket(Claim(self.limit, self.refusal_cooldown))
         last, then = self.touched
         shift = now - (last + (time.monotonic() - then))
         for _, _, slot in self._idle:
@@ -495,3 +522,14 @@ def _nth(times: list[float], n: int, cycle: float) -> float:
             turning = [at + cycle * k for at, k in zip(turning, turns, strict=True)]
             turning = sorted([*turning, late])
     return turning[n % len(turning)] + n // len(turning) * cycle
+
+
+def acquire_now(pacer: AsyncLimiter) -> None:
+    """Acquire what is known to fit; `AsyncLimiter.acquire` then never suspends."""
+    acquiring = pacer.acquire()
+    try:
+        acquiring.send(None)
+    except StopIteration:
+        return
+    acquiring.close()
+    raise AssertionError("a pacer with capacity made its caller wait")

@@ -10,7 +10,7 @@ from okx_funding.scheduler.calls import Waiter
 
 GRAIN = 0.025
 """Seconds by which a deadline may fire late."""
-SLICE = 500
+SLICE = 150
 """Callers that are told in one step of the loop."""
 
 

@@ -22,12 +22,16 @@ MAX_CURRENCIES = 20
 class RateLimit:
     """At most ``count`` requests in any ``period`` seconds.
 
+    ``spread`` spaces them evenly, at four fifths of the limit, instead of using what is free at
+    once: for gateways that approximate a window by two weighted counters.
+
     Raises InvalidArgumentError, a ValueError, for a count below one or a period that isn't
     positive and finite.
     """
 
     count: int
     period: float = 1.0
+    spread: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import math
 
+from aiolimiter import AsyncLimiter
+
 from okx_funding.scheduler.retry import RETRY_AFTER_CAP, RetryBudget
+
+from .buckets import acquire_now
 
 _GATE = 1.0
 _FIRST_GATE = 0.1
@@ -15,8 +19,10 @@ _JUMP = 5.0
 class Host:
     """Shared by every lane of one origin."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(self, origin: str, limiter: AsyncLimiter | None = None) -> None:
         self.origin = origin
+        self.limiter = limiter
+        """What the user lets pass all requests of the session."""
         self.budget: RetryBudget = RetryBudget()
         self.closed_until: float = -math.inf
         """Until then no endpoint of the host is asked: its gateway said so."""
@@ -27,6 +33,18 @@ class Host:
         self._learned_at = -math.inf
         self._wall = 0.0
         self._missed = 0
+
+    def free_at(self, now: float) -> float:
+        """From when on it may be asked, as far as gate and limiter know."""
+        limiter = self.limiter
+        if limiter is None or now < self.closed_until or limiter.has_capacity():
+            return self.closed_until
+        return now + limiter.time_period / limiter.max_rate
+
+    def spend(self) -> None:
+        """A request leaves, and `free_at` said that it may."""
+        if self.limiter is not None:
+            acquire_now(self.limiter)
 
     def close_gate(self, now: float, retry_after: float | None) -> None:
         """The gateway in front of OKX refuses this address for a while."""

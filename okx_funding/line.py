@@ -49,7 +49,7 @@ class Line:
         self.bucket = bucket
         self.loop = loop
         self.senders: dict[Sender, None] = {}
-        """Who has something to send, or had a moment ago."""
+        """Who has something to send, or had a moment ago; whose turn is longest ago stands first."""
         self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
         self.soon: bool = False
         """Whether somebody will look for slots, in this turn of the loop or the next."""
@@ -76,31 +76,32 @@ class Line:
         self._promise = _NOTHING_PROMISED
         now = self.loop.time()
         until = math.inf
-        while self.senders and (sender := self._next(now)) is not None:
-            until = sender.host.closed_until
-            if now < until:
+        while self.senders:
+            sender = self._next(now)
+            if sender is None:
+                until = min([each.host.free_at(now) for each in self.senders], default=math.inf)
                 break
             slot = self.bucket.take(now)
             if slot is None:
-                until = max(self.bucket.next_free(now), until)
+                until = self.bucket.next_free(now)
                 break
-            until = math.inf
+            del self.senders[sender]
+            self.senders[sender] = None  # it had its turn, and is the last now
+            sender.host.spend()
             sender.dispatch(slot, now)
         if self._timer is not None or until < math.inf:
             self._sleep(until)
 
     def _next(self, now: float) -> Sender | None:
-        """The one with the oldest question."""
+        """Who sends next: of those with the priority of the oldest, each in turn."""
         senders = self.senders
-        if len(senders) == 1:
-            (sender,) = senders
-            if sender.ready(now):
-                return sender
         for sender in [sender for sender in senders if not sender.ready(now)]:
             del senders[sender]
-        if len(senders) < 2:
-            return next(iter(senders), None)
-        return min(senders, key=lambda sender: sender.batcher.rank())
+        able = [sender for sender in senders if sender.host.free_at(now) <= now]
+        if len(able) < 2:
+            return able[0] if able else None
+        priority = min(able, key=lambda sender: sender.batcher.rank()).batcher.priority()
+        return next(sender for sender in able if sender.batcher.priority() == priority)
 
     def _sleep(self, until: float) -> None:
         if self._timer is not None:
@@ -145,14 +146,17 @@ class Line:
     def ahead_of(self, sender: Sender, keys: Sequence[Key], priority: int, now: float) -> int:
         """Requests that leave before the one with the last of the first turn of ``keys``."""
         requests = sender.batcher.requests_before(keys, priority, now)
+        turns = requests + 1
         for other in self.senders:
-            if other is not sender:
-                requests += other.batcher.requests_of_others_before(priority, now)
+            if other is not sender and other.host.closed_until <= now:
+                ahead = other.batcher.requests_of_others_before(priority, now)
+                equal = other.batcher.priority() <= priority
+                requests += min(ahead, turns) if equal else ahead
         return requests
 
     def estimate(self, requests: int, now: float, *asking: Sender) -> float:
         """About the seconds until a slot is won, after so many other requests."""
-        gates = [sender.host.closed_until for sender in (*self.senders, *asking)]
+        gates = [sender.host.closed_until for sender in asking]
         return max(0.0, self.bucket.nth_free(requests, now, max(gates, default=-math.inf)) - now)
 
     def surely(self, requests: int, now: float, asking: Sender) -> float:

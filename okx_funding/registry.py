@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 
 from .auth.credentials import Credentials
 from .buckets import Claim, TokenBucket
+from .circuit import AuthCircuit, EndpointCircuit
 from .endpoints import RateLimit
 from .errors import WrongLoopError
 
@@ -35,8 +37,14 @@ class Registry:
 
     def __init__(self) -> None:
         self._buckets: dict[BucketKey, TokenBucket] = {}
+        self._keys: dict[str, set[BucketKey]] = {}
+        """The keys of all buckets, by user."""
         self._users: OrderedDict[str, str] = OrderedDict()
-        self._sweep_at = _FEW
+        self._circuits: dict[
+            object, tuple[weakref.ref[asyncio.AbstractEventLoop], AuthCircuit]
+        ] = {}
+        """Each with the loop whose clock it goes by."""
+        self._sweep_at = self._sweep_circuits_at = _FEW
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -46,6 +54,7 @@ class Registry:
         """The user id of a key, given now or once before; None when it isn't known."""
         if credentials.user_id is not None:
             self.learn(credentials, credentials.user_id)
+            return credentials.user_id
         with self._lock:
             return self._users.get(credentials.mark)
 
@@ -61,7 +70,7 @@ class Registry:
     def buckets_of(self, user: str) -> list[BucketKey]:
         """The keys of all buckets of ``user``."""
         with self._lock:
-            return [key for key in self._buckets if key.user == user]
+            return list(self._keys.get(user, ()))
 
     def bucket(self, key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> TokenBucket:
         """The bucket of ``key``; WrongLoopError where another loop lives with it."""
@@ -76,8 +85,65 @@ class Registry:
             elif not self._belongs(bucket, key, loop):
                 bucket = bucket.carried_over(loop.time())
             bucket.loop = weakref.ref(loop)
-            self._buckets[key] = bucket
+            self._put(key, bucket)
             return bucket
+
+    def _put(self, key: BucketKey, bucket: TokenBucket) -> None:
+        self._buckets[key] = bucket
+        self._keys.setdefault(key.user, set()).add(key)
+
+    def _drop(self, key: BucketKey) -> None:
+        del self._buckets[key]
+        keys = self._keys[key.user]
+        keys.discard(key)
+        if not keys:
+            del self._keys[key.user]
+
+    def circuit(
+        self,
+        origin: str,
+        demo: bool,
+        credentials: Credentials | None,
+        endpoint: str,
+        loop: asyncio.AbstractEventLoop,
+    ) -> EndpointCircuit:
+        """What a request with these very credentials to this endpoint goes through."""
+        if credentials is None:
+            return EndpointCircuit()
+        # The hash is salted, and covers all three parts: none of them is kept alive here.
+        key = (origin, demo, credentials.mark, hash(credentials))
+        with self._lock:
+            of_key = self._circuit(key, "this API key", loop)
+            what = f"this API key at {endpoint}"
+            own = self._circuit((*key, endpoint), what, loop, of_key.members)
+            return EndpointCircuit(of_key, own)
+
+    def _circuit(
+        self,
+        key: object,
+        what: str,
+        loop: asyncio.AbstractEventLoop,
+        members: weakref.WeakSet[object] | None = None,
+    ) -> AuthCircuit:
+        entry = self._circuits.get(key)
+        if entry is not None and entry[0]() is loop:
+            return entry[1]
+        machine = time.monotonic()
+        ahead = loop.time() - machine
+        if entry is not None:
+            circuit = entry[1].by_clock(ahead, members)
+        else:
+            if len(self._circuits) >= self._sweep_circuits_at:
+                self._sweep_circuits(machine)
+            circuit = AuthCircuit(what, ahead, members)
+        self._circuits[key] = (weakref.ref(loop), circuit)
+        return circuit
+
+    def _sweep_circuits(self, machine: float) -> None:
+        for key, (_, circuit) in list(self._circuits.items()):
+            if circuit.over(machine + circuit.ahead):
+                del self._circuits[key]
+        self._sweep_circuits_at = max(_FEW, 2 * len(self._circuits))
 
     def _belongs(
         self, bucket: TokenBucket, key: BucketKey, loop: asyncio.AbstractEventLoop
@@ -104,9 +170,9 @@ class Registry:
         bucket = self.bucket(old, Claim(RateLimit(1)), loop)
         heir = self.bucket(new, Claim(bucket.limit), loop) if new in self._buckets else None
         with self._lock:
-            del self._buckets[old]
+            self._drop(old)
             if heir is None:
-                self._buckets[new] = bucket
+                self._put(new, bucket)
         if heir is not None:
             heir.absorb(bucket, loop.time())
         return bucket
@@ -119,7 +185,7 @@ class Registry:
             else:
                 over = bucket.over(loop.time())
             if over:
-                del self._buckets[key]
+                self._drop(key)
         self._sweep_at = max(_FEW, 2 * len(self._buckets))
 
 

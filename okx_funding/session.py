@@ -13,10 +13,13 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from aiolimiter import AsyncLimiter
+
 from okx_funding.scheduler.dispatcher import Dispatcher, Policy
 from okx_funding.scheduler.emitter import EventEmitter
 from okx_funding.scheduler.in_flight import InFlight
 from okx_funding.scheduler.lane import WRONG_LOOP, Lane
+from okx_funding.scheduler.outcome import outcome_unknown
 from okx_funding.telemetry import log
 
 from .arguments import count
@@ -24,7 +27,7 @@ from .auth.credentials import Credentials
 from .auth.secret import Secret
 from .auth.signing import timestamp
 from .buckets import Bucket, Claim
-from .circuit import AuthCircuit
+from .circuit import EndpointCircuit
 from .deadlines import Deadlines
 from .endpoints import GET_TIME, Endpoint, RateLimit
 from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
@@ -66,7 +69,9 @@ class Session:
 
     ``http`` is an aiohttp.ClientSession of your own; it is used and never closed. ``proxy`` is
     the URL of an HTTP proxy (the environment's are ignored). ``max_body`` bounds an answer, in
-    bytes after decompression.
+    bytes after decompression. ``limiter`` is an ``aiolimiter.AsyncLimiter`` of your own that all
+    requests of the session pass, whoever's they are, such as ``AsyncLimiter(50, 1)``: as for what
+    OKX counts by address. It bounds what is sent beside the limits of each user.
 
     ``buckets`` is the URL of a Redis in which the limits of all processes with that URL are kept
     together: ``redis://localhost:6379/0`` (``pip install redis``). While it can't
@@ -88,6 +93,7 @@ class Session:
         http: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         max_body: int = 8 * 2**20,
+        limiter: AsyncLimiter | None = None,
         buckets: str | None = None,
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
@@ -96,6 +102,8 @@ class Session:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
             raise InvalidArgumentError("proxy must be a URL, such as http://localhost:3128")
+        if limiter is not None and not isinstance(limiter, AsyncLimiter):
+            raise InvalidArgumentError("limiter must be an aiolimiter.AsyncLimiter")
         if buckets is not None:
             if not isinstance(buckets, str):
                 raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
@@ -109,9 +117,7 @@ class Session:
             self._store = _open_store(buckets, on_loss, processes)
         self._transport = Transport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
-        self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (
-            weakref.WeakValueDictionary()
-        )
+        self._limiter = limiter
         self._hosts: dict[str, Host] = {}
         self._in_flight = InFlight()
         self._clocks: dict[str, asyncio.Task[None]] = {}
@@ -179,6 +185,7 @@ class Session:
     def lane(self, endpoint: Endpoint, profile: Profile, claim: Claim) -> Lane:
         """The lane of one endpoint for one profile. It lives as long as somebody holds it."""
         loop = self._bind()
+        claim = claim.within(endpoint.limit)
         key = (endpoint.name, profile, claim)
         lane = self._lanes.get(key)
         if lane is not None:
@@ -199,7 +206,9 @@ class Session:
             emitter=EventEmitter(observer, endpoint, profile.origin, loop)
             if observer is not None
             else None,
-            circuit=self._circuit(profile),
+            circuit=REGISTRY.circuit(
+                profile.origin, profile.demo, credentials, endpoint.name, loop
+            ),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
         )
@@ -208,17 +217,10 @@ class Session:
         self._lanes[key] = lane
         return lane
 
-    def _circuit(self, profile: Profile) -> AuthCircuit:
-        key = (profile.origin, profile.demo, profile.credentials)
-        circuit = self._circuits.get(key)
-        if circuit is None:
-            circuit = self._circuits[key] = AuthCircuit()
-        return circuit
-
     def _host(self, origin: str) -> Host:
         host = self._hosts.get(origin)
         if host is None:
-            host = self._hosts[origin] = Host(origin)
+            host = self._hosts[origin] = Host(origin, self._limiter)
         return host
 
     def _line(
@@ -350,6 +352,24 @@ class Session:
         if waiting:
             await asyncio.wait(waiting, timeout=timeout)
 
+    async def dismiss(self, lanes: Iterable[Lane], tally: Tally) -> None:
+        """Close for everybody of ``tally``; what is on the wire may take `GRACE` seconds more.
+
+        Requests that others wait for too go on.
+        """
+        lanes = list(lanes)
+        for lane in lanes:
+            lane.dispatcher.close(tally)
+        await self.drained(lanes, tally, GRACE)
+        for lane in lanes:
+            for waiter in lane.open_waiters(tally):
+                sent = lane.batcher.was_sent(waiter)
+                error: OKXError = ClientClosedError(f"{lane.endpoint.name}: closed in flight")
+                if sent and not lane.endpoint.repeatable:
+                    error = outcome_unknown(lane.endpoint, "closed in flight")
+                error.sent = sent
+                lane.batcher.fail(waiter, error)
+
     async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
         """Close: whoever waits gets a ClientClosedError now, what is on the wire may finish.
 
@@ -435,7 +455,7 @@ def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
 
 
 def _hosts_of(lanes: list[Lane]) -> tuple[HostStatistics, ...]:
-    resting: dict[Host, set[AuthCircuit]] = {}
+    resting: dict[Host, set[EndpointCircuit]] = {}
     for lane in lanes:
         dispatcher = lane.dispatcher
         circuits = resting.setdefault(dispatcher.host, set())

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 
-from aiolimiter import AsyncLimiter
-
 from .endpoints import RateLimit
 
 GUARD = 0.002
 """Seconds added to a window, for clocks that count whole milliseconds."""
-CREDITED = 0.75
-"""Share of the shortest round trip of late that a slot is credited ..."""
-MOST_CREDIT = 0.033
-"""... and the most it is, in seconds."""
-WITHDRAW = 15.0
+CREDITED = 0.8
+"""Share of the shortest round trip of late that a slot is credited, at any distance, and half the
+guard besides: a route may become shorter by the fifth that is left, at once."""
+REFUSAL_COOLDOWN = 15.0
 """Seconds that a refused slot stays out at first; 0 turns it off."""
-LONGEST_WITHDRAWAL = 4
+LONGEST_COOLDOWN = 4
 """How many times longer it stays out at last, when its return brings refusals."""
+RECENT = 60.0
+"""Seconds within which the next refusals are no accident any more: somebody else spends."""
 LONGEST_FREEZE = 8
 """Windows that a bucket waits at last, when nothing but refusals comes."""
 RETRY_AFTER_CAP = 60.0
@@ -83,16 +82,21 @@ class RoundTrips:
         # Few samples of a jittery route lie above its true minimum, by up to about twice what
         # the smallest of them lie apart.
         self.shortest = max(0.0, four[0] - 2 * (four[3] - four[0]))
-        self.credit = min(CREDITED * self.shortest, MOST_CREDIT)
+        self.credit = min(CREDITED * self.shortest + GUARD / 2, self.shortest)
 
 
 class Freezer:
-    """How long refusals for the limit keep a bucket still, and a slot out of it."""
+    """How long refusals for the limit keep a bucket still, and a slot out of it.
+
+    Refusals of requests that were on their way together are one trouble. The first trouble freezes
+    the bucket and that is all, for it may be what an earlier process sent. When another comes
+    within `RECENT` seconds somebody else spends the limit, and one slot stays out for a while.
+    """
 
     def __init__(self) -> None:
-        self.bench: float = 0.0
+        self.cooldown: float = 0.0
         """Seconds for which a refused slot stays out; doubled while refusals go on."""
-        self._bench_ends = -math.inf
+        self._cooldown_ends = -math.inf
         self._frozen_at = -math.inf
         self._strikes = 0
 
@@ -101,29 +105,28 @@ class Freezer:
         sent_at: float,
         now: float,
         limit: RateLimit,
-        withdraw: float,
+        refusal_cooldown: float,
         retry_after: float | None,
-    ) -> float:
-        """A request was refused. Gives the seconds for which nobody may send.
+    ) -> tuple[float, float | None]:
+        """A request was refused.
 
-        Requests that were on their way already are part of the same trouble, no new one.
+        Gives the seconds for which nobody may send, and until when the slot that was refused
+        stays out, None where it doesn't. One trouble withholds one slot at most.
         """
-        pause = limit.period
+        pause, until = limit.period, None
         if sent_at >= self._frozen_at:
             self._strikes += 1
             pause *= min(2.0 ** (self._strikes - 1), LONGEST_FREEZE)
-            again = now < self._bench_ends + self.bench
-            longest = withdraw * LONGEST_WITHDRAWAL
-            self.bench = min(2 * self.bench, longest) if again else withdraw
+            if now < self._cooldown_ends + self.cooldown:
+                self.cooldown = min(2 * self.cooldown, refusal_cooldown * LONGEST_COOLDOWN)
+            else:
+                self.cooldown = refusal_cooldown if now < self._frozen_at + RECENT else 0.0
+            if self.cooldown > 0:
+                self._cooldown_ends = until = now + self.cooldown
         self._frozen_at = now
         if retry_after is not None:
             pause = max(pause, min(retry_after, RETRY_AFTER_CAP))
-        return pause + GUARD
-
-    def withdraw(self, now: float) -> float:
-        """Until when the slot that was refused now stays out."""
-        self._bench_ends = now + self.bench
-        return self._bench_ends
+        return pause + GUARD, until
 
     def succeeded(self, sent_at: float) -> None:
         """A request sent at ``sent_at`` wasn't refused."""
@@ -132,12 +135,12 @@ class Freezer:
 
     def recent(self, now: float) -> bool:
         """Whether refusals of late say that somebody else spends this limit."""
-        return now < max(self._bench_ends, self._frozen_at + 60.0)
+        return now < max(self._cooldown_ends, self._frozen_at + RECENT)
 
     def include(self, other: Freezer, shift: float) -> None:
         """What ``other`` was told, by a clock ``shift`` seconds behind, goes for this one too."""
-        self.bench = max(self.bench, other.bench)
-        self._bench_ends = max(self._bench_ends, other._bench_ends + shift)
+        self.cooldown = max(self.cooldown, other.cooldown)
+        self._cooldown_ends = max(self._cooldown_ends, other._cooldown_ends + shift)
         self._frozen_at = max(self._frozen_at, other._frozen_at + shift)
         self._strikes = max(self._strikes, other._strikes)
 
@@ -146,9 +149,8 @@ class Slot:
     """The right to one request. It belongs to the request until its answer has been read."""
 
     __slots__ = (
-        "_cell",
-        "benched_until",
         "callers",
+        "cooldown_until",
         "credit",
         "free_at",
         "keys",
@@ -158,7 +160,6 @@ class Slot:
     )
 
     def __init__(self, window: float, seen_by: float = -math.inf) -> None:
-        self._cell: AsyncLimiter | None = None
         self.window: float = window
         """Seconds for which its last request counts."""
         self.sent_at: float = -math.inf
@@ -166,33 +167,24 @@ class Slot:
         """The latest moment at which the exchange can have seen its last request."""
         self.credit: float = 0.0
         """Seconds before ``seen_by`` at which it surely had, as round trips of late say."""
-        self.benched_until: float = -math.inf
+        self.cooldown_until: float = -math.inf
         self.free_at: float = -math.inf
         self.keys: int = 0
         self.callers: int = 0
         """What its request carries."""
         self._set_free()
 
-    def take(self, window: float, now: float) -> bool:
-        """Take it for a request that leaves now, if its cell has cooled down."""
-        cell = self._cell
-        if cell is None or self.window != window:
-            cell = self._cell = AsyncLimiter(1, window)
-            self.window = window
-        elif not cell.has_capacity():
-            return False
+    def take(self, window: float, now: float) -> None:
+        """Take it for a request that leaves now."""
+        self.window = window
         self.sent_at = now
         self.keys = self.callers = 0
-        return True
 
-    def cool(self, seen_by: float, credit: float, now: float) -> None:
+    def cool(self, seen_by: float, credit: float) -> None:
         """Its request was seen by ``seen_by``: free a window and the guard later."""
         self.seen_by = seen_by
-        self.credit = credit = min(credit, seen_by - self.sent_at)
+        self.credit = min(credit, seen_by - self.sent_at)
         self._set_free()
-        if self._cell is not None:
-            left = (seen_by - credit - now) / self.window + 1
-            pour(self._cell, max(0.0, min(1.0, left)))
 
     def tighten(self, credit: float) -> None:
         """No more than ``credit`` can be trusted now."""
@@ -205,25 +197,13 @@ class Slot:
 
         It stands for whatever was seen until ``not_before``, too.
         """
-        self._cell = None
         self.window = window
         self.seen_by += shift
-        self.benched_until += shift
+        self.cooldown_until += shift
         if self.seen_by - self.credit < not_before:
             self.seen_by, self.credit = not_before, 0.0
         self._set_free()
 
     def _set_free(self) -> None:
         seen = self.seen_by - self.credit
-        self.free_at = max(seen + self.window + GUARD, self.benched_until)
-
-
-def pour(cell: AsyncLimiter, amount: float) -> None:
-    """Acquire at once what is known to fit; `AsyncLimiter.acquire` then never suspends."""
-    pouring = cell.acquire(amount)
-    try:
-        pouring.send(None)
-    except StopIteration:
-        return
-    pouring.close()
-    raise AssertionError("a cell with capacity made its caller wait")
+        self.free_at = max(seen + self.window + GUARD, self.cooldown_until)

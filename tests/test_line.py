@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from typing import Any
 
@@ -17,7 +18,7 @@ from okx_funding import (
     RequestTimeoutError,
 )
 from tests.machines.road import Road, batches
-from tests.support import ASSETS, failure_of, now, someone
+from tests.support import ASSETS, failure_of, now, some, someone
 
 pytestmark = pytest.mark.looptime
 
@@ -130,6 +131,102 @@ async def test_two_clients_of_a_user_are_served_in_the_order_of_asking():
         await asyncio.gather(*calls)
         assert [list(trip.keys) for trip in road.trips] == wanted
         assert road.refused == []
+
+
+async def again_and_again(client, keys, **options):
+    while True:
+        await client.get_non_tradable_assets(keys, **options)
+
+
+@contextlib.asynccontextmanager
+async def crowd(client, callers, name="crowd", **options):
+    """So many callers of ``client`` who never stop asking."""
+    tasks = [
+        asyncio.ensure_future(again_and_again(client, keys, **options))
+        for keys in batches(callers, name)
+    ]
+    await asyncio.sleep(5.05)
+    yield
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+async def sent_before(road, client, **options):
+    """How many requests of others leave between a call's coming and its own request."""
+    before = len(road.trips)
+    await client.get_non_tradable_assets("LONE", **options)
+    return next(n for n, trip in enumerate(road.trips[before:]) if "LONE" in trip.keys)
+
+
+@pytest.mark.parametrize("sessions", [1, 2])
+async def test_a_lone_caller_waits_two_turns_at_most_beside_a_hundred_of_another_client(sessions):
+    owner = someone()
+    async with (
+        Road() as road,
+        Road() as elsewhere,
+        road.client(credentials=owner) as many,
+        (elsewhere if sessions == 2 else road).client(credentials=owner, max_retries=1) as lone,
+    ):
+        elsewhere.trips = road.trips
+        async with crowd(many, 100):
+            for _ in range(20):
+                assert await sent_before(road, lone) <= 2
+
+
+async def test_clients_of_a_user_share_its_limit_evenly():
+    owner = someone()
+    async with (
+        Road() as road,
+        road.client(credentials=owner) as many,
+        road.client(credentials=owner, max_retries=1) as few,
+        crowd(many, 100),
+        crowd(few, 10, "few"),
+    ):
+        before = len(road.trips)
+        await asyncio.sleep(20)
+        names = [trip.keys[0] for trip in road.trips[before:]]
+        assert sum(name.startswith("few") for name in names) == pytest.approx(len(names) / 2, abs=2)
+
+
+@pytest.mark.parametrize("n", [1, 3])
+async def test_beside_n_clients_with_400_currencies_n_requests_more_go_before_a_small_call(n):
+    owner = someone()
+    async with Road() as road, road.client(credentials=owner) as small:
+        big = [road.client(credentials=owner, max_retries=3 + number) for number in range(n)]
+        calls = [
+            asyncio.ensure_future(client.get_non_tradable_assets(some(400, f"B{number}.")))
+            for number, client in enumerate(big)
+        ]
+        await asyncio.sleep(1.5)
+        assert await sent_before(road, small) <= n + 1
+        await asyncio.gather(*calls)
+
+
+async def test_a_higher_priority_goes_before_turns():
+    owner = someone()
+    async with (
+        Road() as road,
+        road.client(credentials=owner) as many,
+        road.client(credentials=owner, max_retries=1) as lone,
+        crowd(many, 100, priority=50),
+    ):
+        background = asyncio.ensure_future(lone.get_non_tradable_assets("LATER"))
+        await asyncio.sleep(10)
+        assert not background.done()
+        assert await sent_before(road, lone, priority=100) == 0
+        background.cancel()
+
+
+async def test_a_lone_caller_with_a_deadline_is_not_refused_for_the_others_queue():
+    owner = someone()
+    async with (
+        Road() as road,
+        road.client(credentials=owner) as many,
+        road.client(credentials=owner, max_retries=1) as lone,
+        crowd(many, 100),
+    ):
+        assert await lone.get_non_tradable_assets("LONE", timeout=2.0)
 
 
 # -- a slot is held over the round trip -------------------------------------------------------
@@ -251,8 +348,10 @@ async def test_every_limit_is_used_and_none_is_passed(limit, jitter):
         await ask(client, windows * limit.count)
         assert road.refused == []
         seconds = road.arrivals[-1] - road.arrivals[0]
+        held = bucket_of(client).limit  # the published one counts too
+        windows *= limit.count // held.count
         trip = 0.044 + 2 * jitter
-        assert seconds <= (windows - 1) * (limit.period + 0.002 + trip) + trip
+        assert seconds <= (windows - 1) * (held.period + 0.002 + trip) + trip
 
 
 async def test_a_longer_limit_that_ends_wakes_whoever_waits():

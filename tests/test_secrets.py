@@ -376,7 +376,6 @@ async def test_what_fails_before_sending_keeps_silent(ear):
         {"base_url": "http://okx.example"},
         {"base_url": "https://okx.example/path"},
         {"max_retries": -1},
-        {"pacing": "fast"},
         {"rate_limits": {"x": 1}},
         {"request_timeout": None},
     ],

@@ -68,15 +68,14 @@ class SharedBucket:
 
     def _rule(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
-        self.pacing = claim.pacing
-        self.withdraw: float = claim.withdraw
+        self.refusal_cooldown: float = claim.refusal_cooldown
         self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
         self._count, self._window = claim.limit.count, claim.limit.period + GUARD
 
     def __repr__(self) -> str:
         state = "asking" if self._asking else "waiting" if self._waits else "resting"
         return (
-            f"<SharedBucket {self.name}: {self.limit}, {self.pacing}; {state}, "
+            f"<SharedBucket {self.name}: {self.limit}; {state}, "
             f"{self.in_flight} in flight, {self.sent} sent, {self.refusals} refused>"
         )
 
@@ -155,7 +154,7 @@ class SharedBucket:
             "lost": self._lost,
             "count": self.limit.count,
             "period": microseconds(self.limit.period + GUARD),
-            "pace": SMOOTH if self.pacing == "smooth" else 0,
+            "pace": SMOOTH if self.limit.spread else 0,
             "wanted": self._wanted,
             "lease": microseconds(self._post.lease + STILL_ON_ITS_WAY),
             "silent": self._silent,
@@ -239,7 +238,7 @@ class SharedBucket:
             return self._share.nth_free(n, now, not_before)
         start = max(now, not_before, self._frozen_until, self._due)
         turn = n * (self._others + 1 if self._waits else 1)
-        if self.pacing == "smooth":
+        if self.limit.spread:
             return start + turn * SMOOTH * self._window / self._count
         cycle = self._window + max(0.0, self.round_trips.mean - self._credit())
         return start + turn // self._count * cycle
@@ -288,12 +287,13 @@ class SharedBucket:
     ) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
-        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
+        pause, bench = self._freezer.refused(
+            slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
+        )
         self._frozen_until = max(self._frozen_until, now + pause)
         if isinstance(slot, Slot):
             self._return_to_share("refused", slot, now, retry_after)
             return pause
-        bench = self._freezer.withdraw(now) if self.withdraw > 0 else None
         self._return(slot, now, freeze_until=now + pause, bench_until=bench)
         return self._frozen_until - now
 
@@ -325,8 +325,8 @@ class SharedBucket:
         self._due = self._ask_at = -math.inf
         self._empty_hand()
         if share:
-            limit = RateLimit(share, self.limit.period)
-            self._share = TokenBucket(Claim(limit, self.pacing, self.withdraw))
+            limit = RateLimit(share, self.limit.period, self.limit.spread)
+            self._share = TokenBucket(Claim(limit, self.refusal_cooldown))
             self._share.frozen_until = not_before + self._window
         self._wake()
 
@@ -359,7 +359,7 @@ class SharedBucket:
         """Obey the strictest living claim of this process; Redis minds those of the others."""
         if self.claims:
             claim = Claim.strictest(self.claims.values())
-            if claim != Claim(self.limit, self.pacing, self.withdraw):
+            if claim != Claim(self.limit, self.refusal_cooldown):
                 self._rule(claim)
 
     def inherit(self, other: SharedBucket, now: float) -> None:

@@ -149,7 +149,7 @@ class _Scene:
                     demo=False,
                     request_timeout=1.5,
                     max_retries=3,
-                    withdraw=0,
+                    refusal_cooldown=0,
                 )
                 for user in self.users
             ]

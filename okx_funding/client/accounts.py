@@ -173,6 +173,8 @@ class AccountWalk(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
 class ClientOptions(TypedDict, total=False):
     """The options of FundingClient that all clients of a group share."""
 
@@ -237,9 +239,7 @@ class AccountGroup:
         """
         group = cls({}, session=session, **options)
         for name in profile_names() if names is None else names:
-            group.clients[name] = FundingClient(
-                profile=name, session=group._session, **options
-            )
+            group.clients[name] = FundingClient(profile=name, session=group._session, **options)
         return group
 
     def __repr__(self) -> str:

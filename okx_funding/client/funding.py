@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +16,7 @@ from okx_funding.arguments import (
     valuation_unit,
 )
 from okx_funding.auth.credentials import Credentials, resolve
-from okx_funding.buckets import Claim, Pacing
+from okx_funding.buckets import Claim
 from okx_funding.endpoints import (
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
@@ -32,7 +31,7 @@ from okx_funding.scheduler.calls import Key
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.scheduler.lane import Lane
 from okx_funding.session import Profile, Session, snapshot
-from okx_funding.slots import WITHDRAW
+from okx_funding.slots import REFUSAL_COOLDOWN
 from okx_funding.tally import Tally
 
 from . import hints
@@ -56,8 +55,9 @@ class FundingClient:
     gets `RateLimitError`. max_queue: callers that may wait for one endpoint at a time.
     rate_limits: other limits than OKX's published ones, by method name:
     ``{"get_non_tradable_assets": RateLimit(6, 1.0)}``; of several clients of one user the
-    strictest rules. pacing: "burst" uses a free limit at once, "smooth" spaces requests evenly.
-    withdraw: seconds that a refused request's share of the limit stays unused, in case
+    strictest rules. A lower rate keeps the published limit too; ``RateLimit(6, spread=True)``
+    spaces requests evenly.
+    refusal_cooldown: seconds that a refused request's share of the limit stays unused, in case
     another program spends it; 0 turns it off. silent_start: wait one window before the first
     request, for a process that may follow close upon another of the same user.
     observer: see `okx_funding.events`.
@@ -92,8 +92,7 @@ class FundingClient:
         max_refusals: int = 10,
         max_queue: int = 200_000,
         rate_limits: Mapping[str, RateLimit] | None = None,
-        pacing: Pacing = "burst",
-        withdraw: float = WITHDRAW,
+        refusal_cooldown: float = REFUSAL_COOLDOWN,
         silent_start: bool = False,
         observer: Observer | None = None,
     ) -> None:
@@ -123,15 +122,12 @@ class FundingClient:
             ),
             observer=observer,
         )
-        if pacing not in ("burst", "smooth"):
-            raise InvalidArgumentError(f"pacing must be 'burst' or 'smooth', not {pacing!r}")
-        if withdraw != 0:
-            seconds("withdraw", withdraw)
+        if refusal_cooldown != 0:
+            seconds("refusal_cooldown", refusal_cooldown)
         self._limits = limits(rate_limits or {})
         if session is not None:
             session.check(self._limits)
-        self._pacing: Pacing = pacing
-        self._withdraw = withdraw
+        self._refusal_cooldown = refusal_cooldown
         self._silent_start = silent_start
         self._proxy = settings.proxy
         self._given = session
@@ -272,7 +268,7 @@ class FundingClient:
     def _open(self, endpoint: Endpoint) -> Lane:
         session = self._started()
         limit = self._limits.get(endpoint.name, endpoint.limit)
-        claim = Claim(limit, self._pacing, self._withdraw, self._silent_start)
+        claim = Claim(limit, self._refusal_cooldown, self._silent_start)
         lane = self._lanes[endpoint.name] = session.lane(endpoint, self._profile, claim)
         return lane
 
@@ -304,10 +300,8 @@ class FundingClient:
         finally:
             if own is not None:
                 await own.aclose()
-            elif tally is not None:
-                for lane in lanes:
-                    lane.dispatcher.close(tally)
-                await asyncio.sleep(0)  # requests that just ended hold their lanes for a turn
+            elif tally is not None and self._session is not None:
+                await self._session.dismiss(lanes, tally)
             for lane in self._lanes.values():
                 self._work.include(lane.tally)
             self._lanes.clear()

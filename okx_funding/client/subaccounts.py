@@ -134,9 +134,7 @@ class SubAccounts:
         self, names: Iterable[str], can_trans_out: bool
     ) -> Sequence[TransferOutPermission]:
         """Allow or forbid sub-accounts to move funds out by themselves."""
-        return await self._client.set_permission_transfer_out(
-            names, can_trans_out=can_trans_out
-        )
+        return await self._client.set_permission_transfer_out(names, can_trans_out=can_trans_out)
 
     async def transfer(
         self, from_sub: str, to_sub: str, ccy: str, amt: Decimal | int | str

@@ -283,6 +283,14 @@ class Batcher:
         first = self._first()
         return first.rank if first is not None else LAST_RANK
 
+    def priority(self) -> int:
+        """Give the priority of what is sent next."""
+        bisection = self._choose_bisection()
+        if bisection is not None:
+            return max([each.priority for each in bisection.pending.values()], default=0)
+        first = self._first()
+        return first.priority if first is not None else 0
+
     # -- forecasts -------------------------------------------------------------------------
 
     def requests(self) -> int:

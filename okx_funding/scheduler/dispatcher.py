@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from okx_funding.circuit import AuthCircuit
+from okx_funding.circuit import EndpointCircuit
 from okx_funding.endpoints import Endpoint
 from okx_funding.errors import (
     BucketsUnreachableError,
@@ -86,7 +86,7 @@ class Dispatcher:
         in_flight: InFlight,
         total: Total,
         emitter: EventEmitter | None = None,
-        circuit: AuthCircuit | None = None,
+        circuit: EndpointCircuit | None = None,
         redact: Callable[[str], str] = str,
         learn_clock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class Dispatcher:
         self.host = host
         self.policy = policy
         self.batcher: Batcher = Batcher(endpoint.batch_size)
-        self.circuit: AuthCircuit = circuit or AuthCircuit()
+        self.circuit: EndpointCircuit = circuit or EndpointCircuit()
         self.circuit.members.add(self)
         self.in_flight = in_flight
         self.tally: Tally = Tally(total)

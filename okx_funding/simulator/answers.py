@@ -239,7 +239,7 @@ TOO_MANY_CURRENCIES = error("50025")
 UNKNOWN_UNIT = error("51000")
 
 
-class Refused(Exception):  # noqa: N818 (an answer, not a failure of ours)
+class Refused(Exception):
     """A service refuses: a code, with the parameter it is about, or a whole answer."""
 
     def __init__(self, code: str | Answer, param: str = "ccy", *, msg: str | None = None) -> None:

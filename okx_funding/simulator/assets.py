@@ -256,4 +256,3 @@ def _valuation(ccy: str, seed: str) -> Row:
         "details": {name: plain(amount) for name, amount in details.items()},
         "totalBal": plain(sum(details.values(), Decimal(0))),
     }
-

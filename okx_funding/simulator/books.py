@@ -170,9 +170,7 @@ class Books:
         for tell in list(self.on_change):
             tell(record)
 
-    def count(
-        self, record: Record, kind: Kind, id_: str, ccy: str, amount: Decimal
-    ) -> Movement:
+    def count(self, record: Record, kind: Kind, id_: str, ccy: str, amount: Decimal) -> Movement:
         """Count a movement for a record."""
         record.movement = self.ledger.moved(
             Movement(kind, record.user_id, id_, record.client_id, ccy, amount, self.clock.stamp())

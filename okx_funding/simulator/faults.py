@@ -243,14 +243,18 @@ class Fault:
     @classmethod
     def huge(cls, size: int = 16 * 2**20) -> Fault:
         """The right answer, and after it blanks until there are ``size`` bytes."""
-        return cls("huge body", lambda answer: answer.with_body(answer.body.ljust(size)), deliveries.pieces)
+        return cls(
+            "huge body", lambda answer: answer.with_body(answer.body.ljust(size)), deliveries.pieces
+        )
 
     @classmethod
     def gzip_bomb(cls, size: int = 32 * 2**20) -> Fault:
         """Some kilobytes of gzip that become ``size`` bytes."""
         headers = (("Content-Encoding", "gzip"),)
         return cls(
-            "gzip bomb", lambda answer: replace(answer, body=deliveries.bomb(size), headers=headers), deliveries.pieces
+            "gzip bomb",
+            lambda answer: replace(answer, body=deliveries.bomb(size), headers=headers),
+            deliveries.pieces,
         )
 
     # --- odd deliveries -------------------------------------------------------------------------

@@ -65,14 +65,14 @@ class LineMachine(RuleBasedStateMachine):
         limit=st.sampled_from(LIMITS),
         way=st.sampled_from([0.0, 0.022, 0.3]),
         jitter=st.sampled_from([0.0, 0.1]),
-        withdraw=st.sampled_from([0.0, 15.0]),
+        cooldown=st.sampled_from([0.0, 15.0]),
     )
-    def begin(self, limit: RateLimit, way: float, jitter: float, withdraw: float) -> None:
+    def begin(self, limit: RateLimit, way: float, jitter: float, cooldown: float) -> None:
         async def open_road() -> None:
             owner = someone()
             self.road = Road(limit, way=way, jitter=jitter)
             self.clients = [
-                self.road.client(credentials=owner, withdraw=withdraw, max_retries=retries)
+                self.road.client(credentials=owner, refusal_cooldown=cooldown, max_retries=retries)
                 for retries in (2, 2, 0)
             ]
 

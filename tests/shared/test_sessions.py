@@ -136,7 +136,7 @@ async def test_the_strictest_claim_of_all_sessions_rules(redis_server: RedisServ
 
 
 async def test_smooth_pacing_holds_over_all_sessions(redis_server: RedisServer):
-    smooth = {"pacing": "smooth"}
+    smooth = {"rate_limits": {ASSETS: RateLimit(6, spread=True)}}
     async with sharing(redis_server, 2, client=smooth) as (exchange, one, two):
         await asyncio.gather(ask(one, exchange, 3), ask(two, exchange, 3))
         times = [it.at for it in exchange.log]

@@ -101,10 +101,8 @@ async def settings(http: aiohttp.ClientSession, observer: Observer) -> None:
         request_timeout=5,
         max_retries=0,
         rate_limits={"get_non_tradable_assets": RateLimit(6, 1.0)},
-        pacing="smooth",
         observer=observer,
     )
-    FundingClient(profile="bot", pacing="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     FundingClient(None, "bot")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

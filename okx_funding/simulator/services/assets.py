@@ -20,9 +20,7 @@ def currencies(request: ServiceRequest) -> list[Row]:
         raise Refused("50038")
     wanted = request.currencies()
     return [
-        chain.row()
-        for chain in request.books.catalogue.chains
-        if not wanted or chain.ccy in wanted
+        chain.row() for chain in request.books.catalogue.chains if not wanted or chain.ccy in wanted
     ]
 
 

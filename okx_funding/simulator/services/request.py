@@ -81,7 +81,11 @@ class ServiceRequest:
                 raise bad_currency(rules.bad_code, text, named=rules.bad_named)
 
     def page(
-        self, history: History[R], *, accept: Callable[[R], bool], depth: float | None = None,
+        self,
+        history: History[R],
+        *,
+        accept: Callable[[R], bool],
+        depth: float | None = None,
         named: str = "",
     ) -> list[R]:
         """A page by ``after``, ``before`` and ``limit``, both times exclusive.

@@ -23,7 +23,7 @@ from okx_funding import (
     WrongLoopError,
 )
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, at_exchange, at_script, failure_of, hangs, now, someone, virtually
 from tests.wireless import Wireless
 

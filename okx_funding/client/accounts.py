@@ -11,9 +11,18 @@ import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from decimal import Decimal
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
-from okx_funding.errors import ClientClosedError, InvalidArgumentError
+from okx_funding.api import bills, buy_sell, convert, deposits, fiat, subaccount_bills, withdrawals
+from okx_funding.api.table import Reads
+from okx_funding.auth.credentials import Credentials
+from okx_funding.auth.settings import profile_names
+from okx_funding.endpoints import RateLimit
+from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError
+from okx_funding.events import Observer, Statistics
+from okx_funding.session import Session
+
+from .funding import FundingClient
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from okx_funding.arguments import origin_of
 from okx_funding.auth.settings import settings as settings_of
 from okx_funding.cli import show
 from okx_funding.cli.outcome import USAGE, Failure, in_options
-from okx_funding.client import LIVE
+from okx_funding.client.funding import LIVE
 from okx_funding.errors import InvalidArgumentError
 from okx_funding.session import Session
 

@@ -32,7 +32,7 @@ from .registry import REGISTRY, BucketKey
 from .tally import Tally, Total
 from .telling import Teller
 from .wire.response import Response
-from .wire.transport import Transport
+from .wire.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     import aiohttp
@@ -88,7 +88,7 @@ class Session:
                 raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
             buckets = Secret(buckets)
         self._store = None if buckets is None else _open_store(buckets, on_loss, processes)
-        self._transport = Transport(http, proxy=proxy, max_body=max_body)
+        self._transport = AiohttpTransport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
         self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (
             weakref.WeakValueDictionary()

@@ -29,7 +29,7 @@ def translate(
     attempt: Attempt,
 ) -> OKXError:
     """The error that callers see, for one of aiohttp's; its text holds nothing of the request."""
-    if attempt.expired:
+    if attempt.expired and attempt.connected:
         return RequestTimeoutError(f"{label}: no whole answer within {timeout:g} s")
     failure = _in_our_words(error, label, timeout, http)
     if isinstance(failure, TransportError) and failure.sent and not attempt.connected:

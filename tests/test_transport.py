@@ -221,6 +221,13 @@ async def test_bytes_after_the_body_are_never_the_next_answer():
     assert [each.bal for each in first + second if each.bal == 666] == []
 
 
+async def test_gzip_may_have_several_members():
+    half = len(BODY) // 2
+    members = gzip.compress(BODY[:half]) + gzip.compress(BODY[half:])
+    async with at_script(answers(members, headers=["Content-Encoding: gzip"])) as (_, client):
+        await works(client)
+
+
 async def test_interim_answers_are_skipped():
     script = says(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 3 + http(BODY))
     async with at_script(script) as (_, client):

@@ -105,8 +105,10 @@ class Field:
             many = twin if self.item is not None else f"({twin},)"
             more = f"{_tag(self.struct)}_quotes({many})"
             return 0, f"({more} if {twin} else 0)" if opened else more
-        if opened:
+        if opened and (self.item is not None or self.base is dict):
             return 0, f"quotes_of({twin})"
+        if opened:
+            return 0, f"(2 if {twin}.__class__ is str else 0)"
         if self.item is not None:
             return 0, f"2 * len({twin})"
         if self.base is dict:

@@ -145,7 +145,7 @@ class _Headers(dict[str, str]):
 
 async def _response(answer: Answer, request: SentRequest) -> Response:
     made: Any = answer
-    if callable(made) and not isinstance(made, type):
+    if callable(made):
         made = made(request)
     if isinstance(made, Awaitable):
         made = await made

@@ -50,6 +50,8 @@ class Field:
             self.default = "None"
         if self.item is not None:
             self.struct = self.item.struct
+            if self.item.optional or self.item.base in (bool, dict, list):
+                raise TypeError(f"{name}: a list holds text, amounts or rows, not {kind}")
         elif isinstance(self.base, type) and issubclass(self.base, msgspec.Struct):
             self.struct = self.base
         elif self.base is dict:
@@ -85,7 +87,7 @@ class Field:
         """The expression that makes the public value of what ``twin`` holds."""
         if self.item is not None:
             inner = self.item.value("each", opened)
-            if self.struct is not None and self.item.struct is self.item.base:
+            if self.struct is not None:
                 inner = f"{_tag(self.struct)}_many({twin})"
             else:
                 inner = twin if inner == "each" else f"[{inner} for each in {twin}]"

@@ -60,13 +60,13 @@ class Field:
         elif self.base not in (str, bool, int, Decimal):
             raise TypeError(f"{name}: OKX sends text, so {kind} can't be decoded")
 
-    def fits(self, told: Any) -> bool:
+    def fits(self, parsed: Any) -> bool:
         """Whether it is what is expected of the field: there, and text where it can be text."""
         if self.item is not None:
-            return isinstance(told, list) and all(map(self.item.fits, told))
+            return isinstance(parsed, list) and all(map(self.item.fits, parsed))
         if self.struct is not None or self.base is dict:
-            return isinstance(told, dict)
-        return isinstance(told, bool if self.base is bool else str)
+            return isinstance(parsed, dict)
+        return isinstance(parsed, bool if self.base is bool else str)
 
     def twin_type(self, twins: Mapping[Any, Generated], opened: bool) -> Any:
         """What its twin holds."""
@@ -122,13 +122,13 @@ def _tag(struct: type[Any]) -> str:
     return f"{struct.__name__}_{id(struct)}"  # two structs may have one name
 
 
-def _quotes_of(told: Any) -> int:
+def _quotes_of(parsed: Any) -> int:
     """Quotation marks of any value without a struct in it."""
-    if isinstance(told, str):
+    if isinstance(parsed, str):
         return 2
-    if isinstance(told, list):
-        return sum(map(_quotes_of, told))
-    return 4 * len(told) if isinstance(told, dict) else 0
+    if isinstance(parsed, list):
+        return sum(map(_quotes_of, parsed))
+    return 4 * len(parsed) if isinstance(parsed, dict) else 0
 
 
 _infos = cache(msgspec.structs.fields)

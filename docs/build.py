@@ -68,6 +68,11 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "Found without being imported; see [Testing your bot](testing-your-bot.md).",
         {"testing.fixtures": "okx_*", "testing.asynchronous": "okx_*"},
     ),
+    (
+        "Transports",
+        "`FakeTransport` and `SentRequest` are in `okx_funding.testing`.",
+        {"wire.transport": "Transport", "testing.fake_transport": "FakeTransport SentRequest"},
+    ),
 )
 
 TOLD = {"Session": {"aclose", "closed", "statistics"}, "PrometheusObserver": {"track"}}

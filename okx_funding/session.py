@@ -37,7 +37,7 @@ from .line import Line
 from .registry import REGISTRY, BucketKey
 from .tally import Tally, Total
 from .wire.response import Response
-from .wire.transport import Transport
+from .wire.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     import aiohttp
@@ -115,7 +115,7 @@ class Session:
             )
         if buckets is not None:
             self._store = _open_store(buckets, on_loss, processes)
-        self._transport = Transport(http, proxy=proxy, max_body=max_body)
+        self._transport = AiohttpTransport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
         self._limiter = limiter
         self._hosts: dict[str, Host] = {}

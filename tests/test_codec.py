@@ -169,7 +169,13 @@ def test_an_element_of_a_list_of_amounts_must_be_one(amount):
         one(steps=["1", amount])
 
 
-@pytest.mark.parametrize("kind", [float, list, dict[str, int], str | int, Any])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        float, list, dict[str, int], str | int, Any, list[bool], list[list[str]],
+        list[str | None], list[Account | None],
+    ],
+)  # fmt: skip
 def test_a_struct_that_no_text_can_fill_is_refused_when_it_is_first_used(kind):
     odd = msgspec.defstruct("Odd", [("amt", kind)], bases=(Row,), frozen=True)
     with pytest.raises((TypeError, IndexError)):

@@ -152,7 +152,8 @@ def test_nobody_takes_what_another_room_keeps_to_itself(path):
         assert not private or there == room_of(path), f"{name} is private to {there}"
 
 
-WIRE = [path for path in FILES if room_of(path) == "wire" and path.stem != "transport"]
+SOCKETS = ("pool", "transport")
+WIRE = [path for path in FILES if room_of(path) == "wire" and path.stem not in SOCKETS]
 RULES = [path for path in FILES if room_of(path) in FLOORS["rules"].split()] + WIRE
 WORDS = set(FLOORS["words"].split()) - {"api"}  # its methods are what callers await
 PURE = [path for path in FILES if room_of(path) in WORDS] + RULES

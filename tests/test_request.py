@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 from decimal import Decimal
 from urllib.parse import parse_qsl, urlsplit
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_funding import InvalidArgumentError
+from okx_funding import Credentials, InvalidArgumentError
 from okx_funding.api.spec import RateLimit, Row, get, post
 from okx_funding.wire.request import Request, build_request
 
@@ -94,3 +96,13 @@ def test_a_body_says_what_was_given_in_ascii(params):
     request = build_request(WRITE, params)
     assert request.body.isascii()
     assert json.loads(request.body) == params
+
+
+@pytest.mark.parametrize("endpoint", [READ, WRITE])
+def test_what_is_signed_is_what_is_sent(endpoint):
+    request = build_request(endpoint, {"ccy": ["BTC", "ETH"], "to": "0xab:1 \u00eb"})
+    headers = Credentials("key", "secret", "passphrase").headers("2020-12-08T", *request)
+    text = f"2020-12-08T{request.method}{request.target}{request.body}"
+    expected = base64.b64encode(hmac.digest(b"secret", text.encode(), "sha256")).decode()
+    assert headers["OK-ACCESS-SIGN"] == expected
+    assert ("Content-Type" in headers) is (request.method == "POST")

@@ -6,6 +6,7 @@ here raises while it holds a bare one: crash reporters render the locals of ever
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import hmac
 import json
@@ -17,7 +18,7 @@ from okx_funding.errors import InvalidArgumentError
 from . import settings as configuration
 from .secret import Secret, problem_of
 from .settings import Parts, Settings
-from .signing import SignedHeaders, keyed, signature
+from .signing import SignedHeaders, keyed
 
 
 @final
@@ -138,7 +139,9 @@ class Credentials:
         ``target`` is the path with its query, ``body`` the JSON text: both exactly as sent.
         ``method`` is in capitals. https://www.okx.com/docs-v5/en/#overview-rest-authentication
         """
-        return signature(self._keyed, f"{timestamp}{method}{target}{body}")
+        mac = self._keyed.copy()
+        mac.update(f"{timestamp}{method}{target}{body}".encode())
+        return binascii.b2a_base64(mac.digest(), newline=False).decode()
 
     def headers(
         self, timestamp: str, method: str, target: str, body: str = "", demo: bool = False

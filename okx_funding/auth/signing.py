@@ -5,7 +5,6 @@ https://www.okx.com/docs-v5/en/#overview-rest-authentication
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import hmac
 import time
@@ -33,13 +32,6 @@ class SignedHeaders(dict[str, str]):
 def keyed(secret_key: str) -> hmac.HMAC:
     """HMAC-SHA256 with its key and no message yet, to be copied for each request."""
     return hmac.new(secret_key.encode(), digestmod=hashlib.sha256)
-
-
-def signature(keyed: hmac.HMAC, text: str) -> str:
-    """The signature of ``text`` in Base64."""
-    mac = keyed.copy()
-    mac.update(text.encode())
-    return binascii.b2a_base64(mac.digest(), newline=False).decode()
 
 
 _MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))

@@ -65,8 +65,8 @@ class Codec:
 
         Raises ValueError, RecursionError or an error of msgspec's for what is no such answer.
         """
-        told = json.loads(body, object_pairs_hook=each_once, parse_int=_number, parse_float=str)
-        notes = _learn(self.row, self._now.notes, told)
+        parsed = json.loads(body, object_pairs_hook=each_once, parse_int=_number, parse_float=str)
+        notes = _learn(self.row, self._now.notes, parsed)
         now = self._now if notes is None else _compile(self.row, notes)
         answer = now.decode(body)
         if answer.code != "0":
@@ -122,13 +122,13 @@ def _unescaped(body: bytes) -> int:
 
 
 def _learn(
-    row: type[msgspec.Struct], known: dict[type[msgspec.Struct] | None, Notes], told: Any
+    row: type[msgspec.Struct], known: dict[type[msgspec.Struct] | None, Notes], parsed: Any
 ) -> dict[type[msgspec.Struct] | None, Notes] | None:
     """What is known after an answer; None where that is what was known before."""
     met: dict[type[msgspec.Struct] | None, list[dict[str, Any]]] = {kind: [] for kind in known}
-    if isinstance(told, dict):
-        met[None].append(told)
-        for each in _objects(told.get("data")):
+    if isinstance(parsed, dict):
+        met[None].append(parsed)
+        for each in _objects(parsed.get("data")):
             _meet(row, each, met)
     left = _MAX_LEARNED - sum(len(notes.learned) for notes in known.values())
     after: dict[type[msgspec.Struct] | None, Notes] = {}
@@ -157,21 +157,21 @@ def _learn(
     return None if after == known else after
 
 
-def _objects(told: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(told, list):
-        yield from (each for each in told if isinstance(each, dict))
+def _objects(parsed: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(parsed, list):
+        yield from (each for each in parsed if isinstance(each, dict))
 
 
 def _meet(
     kind: type[msgspec.Struct],
-    told: dict[str, Any],
+    parsed: dict[str, Any],
     met: dict[type[msgspec.Struct] | None, list[dict[str, Any]]],
 ) -> None:
     """Note an object, and those within it, under the struct that it is decoded into."""
-    met[kind].append(told)
+    met[kind].append(parsed)
     for field in fields_of(kind):
         if field.struct is not None:
-            inner = told.get(field.key)
+            inner = parsed.get(field.key)
             for each in _objects(inner if isinstance(inner, list) else [inner]):
                 _meet(field.struct, each, met)
 

@@ -50,6 +50,8 @@ class Field:
             self.default = "None"
         if self.item is not None:
             self.struct = self.item.struct
+            if self.item.optional or self.item.base in (bool, dict, list):
+                raise TypeError(f"{name}: a list holds text, amounts or rows, not {kind}")
         elif isinstance(self.base, type) and issubclass(self.base, msgspec.Struct):
             self.struct = self.base
         elif self.base is dict:
@@ -58,13 +60,13 @@ class Field:
         elif self.base not in (str, bool, int, Decimal):
             raise TypeError(f"{name}: OKX sends text, so {kind} can't be decoded")
 
-    def fits(self, told: Any) -> bool:
+    def fits(self, parsed: Any) -> bool:
         """Whether it is what is expected of the field: there, and text where it can be text."""
         if self.item is not None:
-            return isinstance(told, list) and all(map(self.item.fits, told))
+            return isinstance(parsed, list) and all(map(self.item.fits, parsed))
         if self.struct is not None or self.base is dict:
-            return isinstance(told, dict)
-        return isinstance(told, bool if self.base is bool else str)
+            return isinstance(parsed, dict)
+        return isinstance(parsed, bool if self.base is bool else str)
 
     def twin_type(self, twins: Mapping[Any, Generated], opened: bool) -> Any:
         """What its twin holds."""
@@ -85,7 +87,7 @@ class Field:
         """The expression that makes the public value of what ``twin`` holds."""
         if self.item is not None:
             inner = self.item.value("each", opened)
-            if self.struct is not None and self.item.struct is self.item.base:
+            if self.struct is not None:
                 inner = f"{_tag(self.struct)}_many({twin})"
             else:
                 inner = twin if inner == "each" else f"[{inner} for each in {twin}]"
@@ -105,8 +107,10 @@ class Field:
             many = twin if self.item is not None else f"({twin},)"
             more = f"{_tag(self.struct)}_quotes({many})"
             return 0, f"({more} if {twin} else 0)" if opened else more
-        if opened:
+        if opened and (self.item is not None or self.base is dict):
             return 0, f"quotes_of({twin})"
+        if opened:
+            return 0, f"(2 if {twin}.__class__ is str else 0)"
         if self.item is not None:
             return 0, f"2 * len({twin})"
         if self.base is dict:
@@ -118,13 +122,13 @@ def _tag(struct: type[Any]) -> str:
     return f"{struct.__name__}_{id(struct)}"  # two structs may have one name
 
 
-def _quotes_of(told: Any) -> int:
+def _quotes_of(parsed: Any) -> int:
     """Quotation marks of any value without a struct in it."""
-    if isinstance(told, str):
+    if isinstance(parsed, str):
         return 2
-    if isinstance(told, list):
-        return sum(map(_quotes_of, told))
-    return 4 * len(told) if isinstance(told, dict) else 0
+    if isinstance(parsed, list):
+        return sum(map(_quotes_of, parsed))
+    return 4 * len(parsed) if isinstance(parsed, dict) else 0
 
 
 _infos = cache(msgspec.structs.fields)

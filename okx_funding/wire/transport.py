@@ -1,43 +1,36 @@
-"""The wire: one request, one answer, one connection pool. The only room that knows aiohttp.
+"""The wire: one request, one answer, one connection pool.
 
 What aiohttp would do unasked is off here, because a request costs a slot and carries a key: it
 follows no redirect, keeps no cookie, reads no proxy and no netrc from the environment, and never
-sends a request a second time when a kept-alive connection dies (`_one_shot`). A connection on
-which something came that nobody asked for is not used again (`_Connector`), and what was
-compressed is decompressed by us, up to a bound (`Decompressor`). aiohttp's exceptions hold every
-header sent, the passphrase among them, so they never leave this room, not even as a cause.
+sends a request a second time (`pool.one_shot`). What was compressed is decompressed by us, up to
+a bound. aiohttp's exceptions hold every header sent, the passphrase among them, so they never
+leave this room, not even as a cause.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
-import re
-import socket
-import ssl
-import zlib
 from collections.abc import AsyncGenerator, Mapping
-from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any
+from typing import Protocol
 
 import aiohttp
 from yarl import URL
 
 from okx_funding.auth.secret import Secret
 from okx_funding.errors import (
-    ClientClosedError,
-    ConnectError,
     InvalidArgumentError,
     OKXError,
     ProtocolError,
-    RequestTimeoutError,
     ResponseTooLargeError,
-    TransportError,
 )
 
 from .decompress import decompressor_of
-from .response import Response, plain
+from .failures import translate
+from .pool import Attempt, Connector, Deadlines, attempt, one_shot
+from .response import Response
 
 _CHUNK = 2**16
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
@@ -45,63 +38,44 @@ _INHERITED: list[object] = []
 """What a forked child got from its parent: never closed here, for the sockets are the parent's."""
 
 
-class _Attempt:
-    """How far one request came. A pool that isn't ours tells nothing of it: the worst is taken."""
-
-    __slots__ = ("connected", "fresh", "ours")
-
-    def __init__(self, ours: bool) -> None:
-        self.ours = ours
-        self.connected = not ours
-        """Whether there was a connection, so that the first byte may have left."""
-        self.fresh = not ours
-        """Whether a connection had to be made."""
+_MIDDLEWARES = (one_shot,)
 
 
-_attempt: ContextVar[_Attempt] = ContextVar("_attempt")
+class Transport(Protocol):
+    """What sends a session's requests: aiohttp by default, or one of your own.
+
+    It sends each request once, follows no redirect and keeps no cookie; the scheduler decides
+    about everything else. `okx_funding.testing.FakeTransport` is one without a network.
+    """
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: str,
+        *,
+        label: str,
+        timeout: float,
+        fresh: bool = False,
+    ) -> Response:
+        """Send once and read the whole answer within ``timeout`` seconds.
+
+        ``url`` goes out to the byte as it is, for it is signed; ``body`` is JSON, empty for none;
+        ``label`` names the endpoint in errors. ``fresh`` asks for a connection that surely lives:
+        one opened for this request, or one on which an answer was read within the last 5 s.
+
+        Raises a TransportError when no whole answer comes. Its ``sent`` is False only where surely
+        no byte has left; its text holds nothing of the request, for that carries a key.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections. Nothing is sent afterwards."""
+        ...
 
 
-class _Connector(aiohttp.TCPConnector):
-    """aiohttp's pool, which hands out idle connections with unread answers on them."""
-
-    async def connect(self, *args: Any, **options: Any) -> Any:
-        while True:
-            connection = await super().connect(*args, **options)
-            protocol = connection.protocol
-            if protocol is None or not protocol.should_close:
-                _attempt.get().connected = True
-                return connection
-            connection.close()
-
-
-class _Dropped(Exception):
-    """The connection died. Not aiohttp's own error, which makes it send once more."""
-
-    def __init__(self, *, stale: bool) -> None:
-        super().__init__()
-        self.stale = stale
-
-
-async def _one_shot(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    # https://github.com/aio-libs/aiohttp/issues/10790
-    attempt = _attempt.get()
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except aiohttp.ServerDisconnectedError:
-        stale = not (attempt.ours and attempt.fresh)
-    except aiohttp.ClientOSError:
-        stale = attempt.ours and not attempt.fresh
-    raise _Dropped(stale=stale)
-
-
-_MIDDLEWARES = (_one_shot,)
-
-
-class Transport:
+class AiohttpTransport:
     """A pool of connections. It belongs to the event loop of its first request."""
 
     def __init__(
@@ -119,6 +93,7 @@ class Transport:
         self._max_body = max_body
         self._process = os.getpid()
         self._lasting: AsyncGenerator[None, None] | None = None
+        self._deadlines: Deadlines | None = None
 
     @property
     def started(self) -> bool:
@@ -128,11 +103,12 @@ class Transport:
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:
             self._http = aiohttp.ClientSession(
-                connector=_Connector(limit=0, ttl_dns_cache=60, socket_factory=_open_socket),
+                connector=Connector(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
             )
             self._process = os.getpid()
+            self._deadlines = Deadlines(asyncio.get_running_loop())
             self._lasting = _as_long_as_the_loop(self._http)
             with contextlib.suppress(StopIteration):
                 self._lasting.__anext__().send(None)
@@ -147,25 +123,28 @@ class Transport:
         *,
         label: str,
         timeout: float,
+        fresh: bool = False,
     ) -> Response:
-        """Send once and read the whole answer within ``timeout`` seconds.
+        """Send once and read the whole answer, see `Transport.send`.
 
-        ``url`` goes out to the byte as it is; ``label`` names the endpoint in errors. Raises a
-        TransportError whose text holds nothing of the request.
+        A pool that isn't ours knows nothing of ``fresh``.
         """
-        attempt = _Attempt(self._own)
-        _attempt.set(attempt)
+        http = self._session()
+        current = Attempt(self._own, fresh)
+        attempt.set(current)
+        deadlines = self._deadlines
+        ends = None if deadlines is None else deadlines.add(current, timeout)
         answer: aiohttp.ClientResponse | None = None
         try:
-            answer = await self._session().request(
+            answer = await http.request(
                 method,
                 URL(url, encoded=True),
                 headers={**headers, **_ENCODINGS},
-                data=body or None,
+                data=body.encode() if body else None,
                 allow_redirects=False,
                 auto_decompress=False,
                 raise_for_status=False,
-                timeout=_timeout(timeout),
+                timeout=_timeout(timeout, self._own),
                 middlewares=_MIDDLEWARES,
                 proxy=self._proxy,
             )
@@ -176,13 +155,17 @@ class Transport:
                     raise self._too_large(label)
             else:
                 whole = await self._read(answer.content, encoding or "", label)
-            return _response(answer, whole, attempt.fresh)
+            if current.expired:  # a body without a length ends where its connection does
+                raise TimeoutError
+            return _response(answer, whole, current.made)
         except OKXError:
             raise
         except Exception as error:  # every kind of it is put into our own words
-            failure = _translate(error, label, timeout, self._http, attempt)
+            failure = translate(error, label, timeout, http, current)
             error.__traceback__ = None  # the answer holds the error, and its frames the answer
         finally:
+            if ends is not None:
+                ends.pop(current, None)
             if answer is not None and not answer.content.at_eof():
                 answer.close()
         raise failure
@@ -216,6 +199,8 @@ class Transport:
         lasting, self._lasting = self._lasting, None
         if self._http is None or lasting is None:
             return
+        if self._deadlines is not None and not self.inherited:
+            self._deadlines.close()
         if self.inherited:  # closing would take the parent's sockets out of the parent's loop
             _INHERITED.extend((self._http, lasting))
             return
@@ -231,6 +216,8 @@ class Transport:
         lasting, self._lasting = self._lasting, None
         if lasting is not None:
             await lasting.aclose()
+        if self._deadlines is not None:
+            self._deadlines.close()
 
 
 async def _as_long_as_the_loop(http: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -253,85 +240,11 @@ def _response(answer: aiohttp.ClientResponse, body: bytes, fresh: bool) -> Respo
     )
 
 
-def _open_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    _attempt.get().fresh = True
-    family, kind, protocol, _, _ = address
-    return socket.socket(family=family, type=kind, proto=protocol)
-
-
 @lru_cache(maxsize=64)
-def _timeout(seconds: float) -> aiohttp.ClientTimeout:
-    # Without ceil_threshold aiohttp rounds a timeout above 5 s up to a whole second.
-    # A connection that doesn't come about ends a little earlier, as what it is.
-    return aiohttp.ClientTimeout(total=seconds, connect=0.9 * seconds, ceil_threshold=seconds + 1)
-
-
-def _translate(
-    error: Exception,
-    label: str,
-    timeout: float,
-    http: aiohttp.ClientSession | None,
-    attempt: _Attempt,
-) -> OKXError:
-    failure = _in_our_words(error, label, timeout, http)
-    if isinstance(failure, TransportError) and failure.sent and not attempt.connected:
-        return ConnectError(f"{label}: no connection ({failure})")
-    return failure
-
-
-def _in_our_words(
-    error: Exception, label: str, timeout: float, http: aiohttp.ClientSession | None
-) -> OKXError:
-    match error:
-        case _Dropped():
-            failure = ProtocolError(f"{label}: the connection broke before an answer came")
-            failure.stale = error.stale
-            return failure
-        case aiohttp.ConnectionTimeoutError():
-            return ConnectError(f"{label}: no connection within {0.9 * timeout:g} s")
-        case TimeoutError():
-            return RequestTimeoutError(f"{label}: no whole answer within {timeout:g} s")
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            refused = ConnectError(
-                f"{label}: TLS failed ({_tls(error)}); certificates are always verified"
-            )
-            refused.may_pass = False
-            return refused
-        case aiohttp.ClientProxyConnectionError():
-            return ConnectError(f"{label}: the proxy can't be reached ({_reason(error.os_error)})")
-        case aiohttp.ClientHttpProxyError(status=status):
-            refused = ConnectError(f"{label}: the proxy refused to connect (HTTP {status})")
-            refused.may_pass = status >= 500
-            return refused
-        case aiohttp.ClientConnectorError():
-            return ConnectError(f"{label}: no connection ({_reason(error.os_error)})")
-        case aiohttp.InvalidURL():
-            return ConnectError(f"{label}: the URL is unusable; check base_url")
-        case aiohttp.ClientPayloadError() | zlib.error():
-            return ProtocolError(f"{label}: the answer was cut short, or is malformed")
-        case aiohttp.ClientResponseError():
-            return ProtocolError(f"{label}: the answer is no HTTP ({_complaint(error)})")
-        case OSError():
-            return ProtocolError(f"{label}: the connection broke ({_reason(error)})")
-        case RuntimeError() if http is not None and http.closed:
-            return ClientClosedError(f"{label}: the HTTP session was closed")
-    return ProtocolError(f"{label}: {type(error).__name__}")
-
-
-_QUOTE = re.compile(r"""[:\n]| b?['"]""")
-
-
-def _complaint(error: aiohttp.ClientResponseError) -> str:
-    """aiohttp's complaint, up to where it quotes what came."""
-    return plain(_QUOTE.split(error.message, maxsplit=1)[0], 80) or "malformed"
-
-
-def _reason(error: OSError) -> str:
-    return plain(error.strerror or type(error).__name__, 80)
-
-
-def _tls(error: Exception) -> str:
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return plain(cause.verify_message, 120)
-    return type(cause or error).__name__
+def _timeout(seconds: float, ours: bool) -> aiohttp.ClientTimeout:
+    # A connection that doesn't come about ends a little earlier, as what it is. All the rest is
+    # ended by our own deadlines, which cost less, where the pool is ours. Without ceil_threshold
+    # aiohttp rounds a timeout above 5 s up to a whole second.
+    return aiohttp.ClientTimeout(
+        total=None if ours else seconds, connect=0.9 * seconds, ceil_threshold=seconds + 1
+    )

@@ -81,12 +81,12 @@ CONVERTERS: dict[str, Mapping[Any, Any]] = {
 
 def each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Of two amounts under one name, JSON's readers take whichever they like: take neither."""
-    told = dict(pairs)
-    if len(told) < len(pairs):
+    parsed = dict(pairs)
+    if len(parsed) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"{ascii(twice)[1:-1][:40]} stands twice in one object")
-    return told
+    return parsed
 
 
 def raw_quotes(raw: msgspec.Raw) -> int:

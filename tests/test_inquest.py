@@ -89,6 +89,7 @@ def test_few_culprits_cost_few_requests_wherever_they_are(culprits, most):
 
 
 @pytest.mark.parametrize(("culprits", "most"), [(3, 18), (4, 22)])
+@pytest.mark.slow
 def test_four_culprits_cost_22_requests_at_most(culprits, most):
     chance = random.Random(4)
     for _ in range(1500):
@@ -126,12 +127,14 @@ def test_a_message_that_names_the_wrong_ones_harms_nobody(message):
 
 @given(st.sets(st.sampled_from(TWENTY), min_size=2), st.data())
 @settings(max_examples=200)
+@pytest.mark.slow
 def test_whoever_is_refused_alone_is_found_and_nobody_else(keys, data):
     culprits = data.draw(st.sets(st.sampled_from(sorted(keys)), max_size=7))
     _, found, left = investigate(sorted(keys), culprits)
     assert (found, left) == (culprits, [])
 
 
+@pytest.mark.slow
 def test_seven_culprits_are_never_taken_for_a_hopeless_case():
     chance = random.Random(7)
     for _ in range(2000):
@@ -651,6 +654,7 @@ async def test_suspects_delay_nobody_more_than_their_number():
     bad=st.sets(st.sampled_from(some(30)), max_size=3),
     named=st.booleans(),
 )
+@pytest.mark.slow
 def test_whatever_the_calls_and_the_culprits_each_gets_its_own(calls, bad, named):
     async def scene():
         async with Wireless(bad=set(bad), named=named, latency=0.1) as session:

@@ -342,6 +342,7 @@ async def test_a_flight_that_is_cancelled_on_its_way_gives_its_slot_back_later()
     ids=str,
 )
 @pytest.mark.parametrize("jitter", [0.0, 0.01, 0.1])
+@pytest.mark.slow
 async def test_every_limit_is_used_and_none_is_passed(limit, jitter):
     async with Road(limit, jitter=jitter) as road, road.client() as client:
         windows = 8

@@ -279,6 +279,7 @@ decimals = st.from_regex(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", fullmatch=True)
 
 
 @given(st.lists(st.tuples(decimals, decimals | st.just(""), decimals), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_any_amount_survives_to_the_last_digit(amounts):
     answer = assets(*(row(bal=bal, fee=fee, burningFeeRate=rate) for bal, fee, rate in amounts))
     for (bal, fee, rate), asset in zip(amounts, answer, strict=True):
@@ -581,6 +582,7 @@ def test_any_json_gives_rows_or_a_named_error(endpoint, status, body):
 
 @settings(max_examples=300)
 @given(st.data())
+@pytest.mark.slow
 def test_damaged_answers_give_rows_or_a_named_error(data):
     body = bytearray(data.draw(st.sampled_from(BODIES)))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -594,6 +596,7 @@ def test_damaged_answers_give_rows_or_a_named_error(data):
 
 
 @given(st.data())
+@pytest.mark.slow
 def test_a_row_with_any_value_in_any_field_gives_rows_or_a_named_error(data):
     told = row()
     for name in data.draw(st.lists(st.sampled_from(list(told)), min_size=1, max_size=3)):

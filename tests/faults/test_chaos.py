@@ -33,6 +33,7 @@ async def test_ten_thousand_callers_come_through_all_faults_there_are():
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.slow
 async def test_so_do_fewer_of_them_whatever_chance_decides(seed):
     happened = await chaos.run(600, 100, seed=seed)
     assert happened.problems == ()

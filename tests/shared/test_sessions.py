@@ -37,6 +37,8 @@ from tests.shared.processes import until
 from tests.shared.servers import RedisServer
 from tests.support import ASSETS, failure_of, someone
 
+pytestmark = pytest.mark.slow
+
 # -- the limit --------------------------------------------------------------------------------
 
 

@@ -1,6 +1,6 @@
 """``okx-funding doctor``: is all well between this machine, its key and OKX?
 
-Every request goes the one road, through a session's lanes and buckets. Each step has a timeout
+Every request goes through a session's lanes and buckets. Each step has a timeout
 of its own and tells what it found as soon as it has found it.
 """
 
@@ -22,8 +22,8 @@ from .account import key
 from .finding import Finding, lines_of
 from .machine import credentials as credentials_of
 from .machine import host, limits, proxy, versions
-from .network import way
-from .road import Road
+from .network import reachability
+from .probe import Probe
 
 
 def doctor(args: argparse.Namespace) -> None:
@@ -71,12 +71,12 @@ async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
     for found in told:
         yield found
     async with Session(proxy=settings.proxy) as session:
-        road = Road(session, origin, demo, args.timeout)
-        async for found in way(road, direct=settings.proxy is None):
+        probe = Probe(session, origin, demo, args.timeout)
+        async for found in reachability(probe, direct=settings.proxy is None):
             yield found
             if found.status == "problem" and found.name != "Clock":
                 return
         if credentials is not None:
-            async for found in key(road, credentials, ask_others=args.find_host):
+            async for found in key(probe, credentials, ask_others=args.find_host):
                 yield found
     yield limits()

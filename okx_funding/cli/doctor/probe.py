@@ -1,4 +1,4 @@
-"""The one road of every request, once along it."""
+"""One request of the doctor, sent like all others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from okx_funding.session import Profile, Session
 from okx_funding.tally import Tally
 
 
-class Road:
+class Probe:
     """Asks one endpoint once, through the session's lanes and their buckets."""
 
     def __init__(self, session: Session, origin: str, demo: bool, timeout: float) -> None:

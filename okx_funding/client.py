@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from okx_funding.scheduler.calls import Key
+from okx_funding.scheduler.calls import Key, keys_of
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.scheduler.lane import Lane
 
@@ -191,7 +191,13 @@ class FundingClient:
         https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-account-asset-valuation
         """
         unit = valuation_unit(ccy)
-        rows = await self._ask(GET_ASSET_VALUATION, (unit,), timeout, priority, max_age)
+        rows = await self._ask(
+            GET_ASSET_VALUATION,
+            keys_of(GET_ASSET_VALUATION, {"ccy": unit}),
+            timeout,
+            priority,
+            max_age,
+        )
         if not rows:
             raise DecodeError(f"{GET_ASSET_VALUATION} answered no row")
         valuation: AssetValuation = rows[0]

@@ -32,7 +32,7 @@ from .registry import REGISTRY, BucketKey
 from .secret import Secret
 from .tally import Tally, Total
 from .transport import Transport
-from .wire import Response
+from .wire import Request, Response
 
 if TYPE_CHECKING:
     import aiohttp
@@ -257,7 +257,7 @@ class Session:
     # -- sending ---------------------------------------------------------------------------
 
     def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Awaitable[Response]:
         """Stamp, sign and send at this very moment; what is signed is what is sent."""
         credentials = profile.credentials
@@ -266,15 +266,16 @@ class Session:
         else:
             headers = credentials.headers(
                 timestamp(time.time() + host.clock_offset),
-                endpoint.method,
-                target,
+                request.method,
+                request.target,
+                request.body,
                 demo=profile.demo,
             )
         return self._transport.send(
-            endpoint.method,
-            profile.origin + target,
+            request.method,
+            profile.origin + request.target,
             headers,
-            "",
+            request.body,
             label=str(endpoint),
             timeout=profile.request_timeout,
         )

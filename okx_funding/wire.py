@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -32,13 +32,25 @@ from .errors import (
 )
 
 
-def build_target(endpoint: Endpoint, keys: Sequence[str]) -> str:
-    """Path and query, the very text that is signed and sent; without keys, the bare path.
+class Request(NamedTuple):
+    """What is signed and sent, to the byte."""
 
-    Keys are of the allow-list ``[A-Za-z0-9._-]``, so nothing needs an escape. OKX verifies the
-    query as it was received, hence the comma stays a comma.
+    method: str
+    target: str
+    """Path and query."""
+    body: str = ""
+
+
+def build(endpoint: Endpoint, args: Mapping[str, Any]) -> Request:
+    """Build the request of ``args``: a query for GET, compact JSON for POST.
+
+    OKX verifies the query as it was received: a comma stays a comma, all else is escaped.
     """
-    return f"{endpoint.path}?{endpoint.batch_by}={','.join(keys)}" if keys else endpoint.path
+    if endpoint.method == "POST":
+        body = json.dumps(args, separators=(",", ":"), ensure_ascii=False) if args else ""
+        return Request("POST", endpoint.path, body)
+    query = "&".join([f"{name}={quote(str(value), safe=',')}" for name, value in args.items()])
+    return Request("GET", f"{endpoint.path}?{query}" if query else endpoint.path)
 
 
 class Response(NamedTuple):

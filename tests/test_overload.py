@@ -9,6 +9,7 @@ import pytest
 
 from okx_funding import DeadlineExceededError, InvalidArgumentError, RateLimit
 from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.events import BatchDispatched
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Waiter
 from okx_funding.scheduler.pending import PendingKey, PendingQueue
@@ -309,3 +310,19 @@ async def test_a_refused_currency_changes_nothing_for_good():
         await asyncio.sleep(301)
         await outcomes(client.get_non_tradable_assets("WORSE"))
         assert list(client._lanes[ASSETS].batcher._quarantine) == ["WORSE"]
+
+
+# -- numbers ------------------------------------------------------------------------------------
+
+
+async def test_no_two_requests_of_the_process_have_the_same_number():
+    told = []
+    async with Wireless() as session:
+        owner = someone()
+        clients = [
+            session.client(credentials=owner, observer=told.append, max_retries=retries)
+            for retries in (0, 1)
+        ]
+        await asyncio.gather(*(client.get_non_tradable_assets("K") for client in clients))
+        batches = [event.batch for event in told if isinstance(event, BatchDispatched)]
+        assert len(set(batches)) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
@@ -258,6 +259,7 @@ async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
         batcher = dispatcher.batcher
         batcher.add(waiter_for("K"), 0, 0.0)
         batch = batcher.take(0.0)
+        assert batch is not None
         began = time.process_time()
         assert dispatcher._rows_by_key(batch, rows)("K") == rows
         assert time.process_time() - began <= 0.15  # ten times what it takes
@@ -275,7 +277,7 @@ async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
     async with Wireless() as session:
         client = session.client(max_retries=0)
         lane = client._open(GET_NON_TRADABLE_ASSETS)
-        tally = client._tally
+        tally = Tally()
         session.okx.next = [unavailable] if end == "503" else [hangs]
         waiters = [lane.ask(("K",), tally, timeout=9 if end == "expiry" else None)
                    for _ in range(count)]  # fmt: skip
@@ -316,7 +318,7 @@ async def test_a_refused_currency_changes_nothing_for_good():
 
 
 async def test_no_two_requests_of_the_process_have_the_same_number():
-    told = []
+    told: list[Any] = []
     async with Wireless() as session:
         owner = someone()
         clients = [

@@ -241,12 +241,14 @@ async def test_putting_back_among_many_costs_little():
     batcher = Batcher(20)
     for number in range(20_000):
         batcher.add(waiter_for(str(number)), 0, float(number))
-    batches = [batcher.take(1e6) for _ in range(500)]
+    batches = [batch for _ in range(500) if (batch := batcher.take(1e6)) is not None]
     began = time.process_time()
     for batch in batches:
         batcher.put_back(batch, 1e6)
     assert time.process_time() - began < 1
-    assert batcher.take(1e6).keys == [str(number) for number in range(20)]
+    first = batcher.take(1e6)
+    assert first is not None
+    assert first.keys == [str(number) for number in range(20)]
 
 
 async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):

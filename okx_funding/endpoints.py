@@ -103,7 +103,6 @@ GET_ASSET_VALUATION = Endpoint(
     limit=RateLimit(1, 1.0),
     row=models.AssetValuation,
     docs=_DOCS + "funding-account-rest-api-get-account-asset-valuation",
-    batch_by="ccy",
 )
 
 GET_ACCOUNT_CONFIG = Endpoint(

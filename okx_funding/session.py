@@ -36,6 +36,7 @@ from .hosts import Host
 from .line import Line
 from .registry import REGISTRY, BucketKey
 from .tally import Tally, Total
+from .wire.request import Request
 from .wire.response import Response
 from .wire.transport import AiohttpTransport
 
@@ -280,7 +281,7 @@ class Session:
     # -- sending ---------------------------------------------------------------------------
 
     def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Awaitable[Response]:
         """Stamp, sign and send at this very moment; what is signed is what is sent."""
         credentials = profile.credentials
@@ -289,15 +290,16 @@ class Session:
         else:
             headers = credentials.headers(
                 timestamp(time.time() + host.clock_offset),
-                endpoint.method,
-                target,
+                request.method,
+                request.target,
+                request.body,
                 demo=profile.demo,
             )
         return self._transport.send(
-            endpoint.method,
-            profile.origin + target,
+            request.method,
+            profile.origin + request.target,
             headers,
-            "",
+            request.body,
             label=str(endpoint),
             timeout=profile.request_timeout,
         )

@@ -150,6 +150,7 @@ class Heard:
     raw: bytes
     target: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     def __post_init__(self) -> None:
         line, *fields = self.raw.decode("latin-1").split("\r\n")

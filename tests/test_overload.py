@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 
 from okx_funding import DeadlineExceededError, InvalidArgumentError, RateLimit
 from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.events import BatchDispatched
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Waiter
 from okx_funding.scheduler.pending import PendingKey, PendingQueue
@@ -239,12 +241,14 @@ async def test_putting_back_among_many_costs_little():
     batcher = Batcher(20)
     for number in range(20_000):
         batcher.add(waiter_for(str(number)), 0, float(number))
-    batches = [batcher.take(1e6) for _ in range(500)]
+    batches = [batch for _ in range(500) if (batch := batcher.take(1e6)) is not None]
     began = time.process_time()
     for batch in batches:
         batcher.put_back(batch, 1e6)
     assert time.process_time() - began < 1
-    assert batcher.take(1e6).keys == [str(number) for number in range(20)]
+    first = batcher.take(1e6)
+    assert first is not None
+    assert first.keys == [str(number) for number in range(20)]
 
 
 async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
@@ -257,6 +261,7 @@ async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
         batcher = dispatcher.batcher
         batcher.add(waiter_for("K"), 0, 0.0)
         batch = batcher.take(0.0)
+        assert batch is not None
         began = time.process_time()
         assert dispatcher._rows_by_key(batch, rows)("K") == rows
         assert time.process_time() - began <= 0.15  # ten times what it takes
@@ -274,7 +279,7 @@ async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
     async with Wireless() as session:
         client = session.client(max_retries=0)
         lane = client._open(GET_NON_TRADABLE_ASSETS)
-        tally = client._tally
+        tally = Tally()
         session.okx.next = [unavailable] if end == "503" else [hangs]
         waiters = [lane.ask(("K",), tally, timeout=9 if end == "expiry" else None)
                    for _ in range(count)]  # fmt: skip
@@ -309,3 +314,19 @@ async def test_a_refused_currency_changes_nothing_for_good():
         await asyncio.sleep(301)
         await outcomes(client.get_non_tradable_assets("WORSE"))
         assert list(client._lanes[ASSETS].batcher._quarantine) == ["WORSE"]
+
+
+# -- numbers ------------------------------------------------------------------------------------
+
+
+async def test_no_two_requests_of_the_process_have_the_same_number():
+    told: list[Any] = []
+    async with Wireless() as session:
+        owner = someone()
+        clients = [
+            session.client(credentials=owner, observer=told.append, max_retries=retries)
+            for retries in (0, 1)
+        ]
+        await asyncio.gather(*(client.get_non_tradable_assets("K") for client in clients))
+        batches = [event.batch for event in told if isinstance(event, BatchDispatched)]
+        assert len(set(batches)) == 2

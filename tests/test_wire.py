@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -36,7 +37,7 @@ from okx_funding.endpoints import (
     GET_TIME,
 )
 from okx_funding.models import AccountConfig, ServerTime
-from okx_funding.wire.request import build_target
+from okx_funding.wire.request import build_request as build
 from okx_funding.wire.response import Response, parse_response, parse_retry_after
 from tests.support import envelope, row, sample
 
@@ -607,13 +608,23 @@ def test_a_row_with_any_value_in_any_field_gives_rows_or_a_named_error(data):
 # -- targets --------------------------------------------------------------------------------------
 
 
-def test_a_target_is_the_path_and_a_comma_list():
+@pytest.mark.parametrize(
+    ("args", "query"),
+    [
+        ({}, ""),
+        ({"ccy": "BTC"}, "?ccy=BTC"),
+        ({"ccy": "A.B,c-D,E_1"}, "?ccy=A.B,c-D,E_1"),
+        ({"ccy": "BTC", "type": 1}, "?ccy=BTC&type=1"),
+        ({"toAddr": "a:b&c=d é"}, "?toAddr=a%3Ab%26c%3Dd%20%C3%A9"),
+    ],
+)
+def test_the_arguments_of_a_get_are_its_query(args, query):
     path = "/api/v5/asset/non-tradable-assets"
-    assert build_target(GET_NON_TRADABLE_ASSETS, []) == path
-    assert build_target(GET_NON_TRADABLE_ASSETS, ["BTC"]) == f"{path}?ccy=BTC"
-    assert build_target(GET_NON_TRADABLE_ASSETS, ["A.B", "c-D", "E_1"]) == f"{path}?ccy=A.B,c-D,E_1"
-    assert build_target(GET_ASSET_VALUATION, ["USDT"]) == "/api/v5/asset/asset-valuation?ccy=USDT"
+    assert build(GET_NON_TRADABLE_ASSETS, args) == ("GET", path + query, "")
 
 
-def test_currency_parameters_of_a_page_that_has_none_are_never_sent():
-    assert build_target(GET_TIME, []) == "/api/v5/public/time"
+def test_the_arguments_of_a_post_are_its_compact_body():
+    endpoint = dataclasses.replace(GET_NON_TRADABLE_ASSETS, method="POST")
+    args = {"ccy": "BTC", "to": {"a": "ß"}}
+    path = "/api/v5/asset/non-tradable-assets"
+    assert build(endpoint, args) == ("POST", path, '{"ccy":"BTC","to":{"a":"ß"}}')

@@ -18,6 +18,7 @@ from okx_funding.buckets import TokenBucket
 from okx_funding.endpoints import Endpoint
 from okx_funding.hosts import Host
 from okx_funding.session import Profile
+from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from tests.support import row, someone
 
@@ -135,10 +136,10 @@ class Wireless(Session):
         return FundingClient(credentials, session=self, **options)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         okx, loop = self.okx, asyncio.get_running_loop()
-        _, _, query = target.partition("?ccy=")
+        _, _, query = request.target.partition("?ccy=")
         keys = tuple(query.split(",")) if query else ()
         sent = Sent(len(okx.sent) + 1, endpoint.name, keys, loop.time())
         okx.sent.append(sent)

@@ -27,7 +27,7 @@ from okx_funding.endpoints import (
 from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
 from okx_funding.events import Observer, Statistics
 from okx_funding.models import AssetValuation, NonTradableAsset
-from okx_funding.scheduler.calls import Key
+from okx_funding.scheduler.calls import Key, keys_of
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.scheduler.lane import Lane
 from okx_funding.session import Profile, Session, snapshot
@@ -207,7 +207,13 @@ class FundingClient:
         https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-account-asset-valuation
         """
         unit = valuation_unit(ccy)
-        rows = await self._ask(GET_ASSET_VALUATION, (unit,), timeout, priority, max_age)
+        rows = await self._ask(
+            GET_ASSET_VALUATION,
+            keys_of(GET_ASSET_VALUATION, {"ccy": unit}),
+            timeout,
+            priority,
+            max_age,
+        )
         if not rows:
             raise DecodeError(f"{GET_ASSET_VALUATION} answered no row")
         valuation: AssetValuation = rows[0]

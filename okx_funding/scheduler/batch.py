@@ -29,8 +29,8 @@ class Batch:
 
     @property
     def keys(self) -> list[Key]:
-        """The keys to send; none for "all"."""
-        return [key for key in self.pending if key is not None]
+        """The keys to send; None for "all"."""
+        return list(self.pending)
 
     @property
     def callers(self) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from okx_funding.endpoints import Endpoint
 from okx_funding.errors import InvalidParameterError
 from okx_funding.tally import Tally
 
@@ -16,6 +17,35 @@ if TYPE_CHECKING:
 Key = Hashable
 """What a call asks for: a value of ``batch_by`` (None for all), the arguments of a call that has
 no such parameter, or an object that equals nothing where calls share nothing."""
+
+
+class Unshared:
+    """The arguments of one call that shares nothing: equal to nothing but itself."""
+
+    __slots__ = ("args",)
+
+    def __init__(self, args: Mapping[str, Any]) -> None:
+        self.args: Mapping[str, Any] = args
+
+
+def keys_of(endpoint: Endpoint, params: Mapping[str, Any]) -> tuple[Key, ...]:
+    """Make the keys of a call; a parameter that is None is left out."""
+    if endpoint.batch_by is not None:
+        values = params.get(endpoint.batch_by)
+        return tuple(values) if isinstance(values, list | tuple) else (values,)
+    args = {name: value for name, value in params.items() if value is not None}
+    return (tuple(sorted(args.items())),) if endpoint.shared else (Unshared(args),)
+
+
+def args_of(endpoint: Endpoint, keys: Sequence[Key]) -> Mapping[str, Any]:
+    """Make the arguments of the request for ``keys``; None stands for no argument at all."""
+    if endpoint.batch_by is not None:
+        values = [key for key in keys if isinstance(key, str)]
+        return {endpoint.batch_by: ",".join(values)} if values else {}
+    (key,) = keys
+    if isinstance(key, Unshared):
+        return key.args
+    return dict(key) if isinstance(key, tuple) else {}
 
 
 class WaiterHome(Protocol):

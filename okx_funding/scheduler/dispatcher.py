@@ -47,12 +47,12 @@ from okx_funding.hosts import Host
 from okx_funding.line import Line
 from okx_funding.tally import Tally, Total
 from okx_funding.telemetry import log
-from okx_funding.wire.request import build_target
+from okx_funding.wire.request import Request, build_request
 from okx_funding.wire.response import Response, parse_response
 
 from .batch import Batch
 from .batcher import PART, Batcher, Job
-from .calls import Key, Waiter
+from .calls import Key, Waiter, args_of
 from .emitter import EventEmitter
 from .in_flight import InFlight
 from .outcome import Bisect, Fail, FixClock, Reject, Retry, decide, outcome_unknown
@@ -69,7 +69,7 @@ class Policy:
     max_queue: int = 200_000
 
 
-Send = Callable[[Endpoint, str], Awaitable[Response]]
+Send = Callable[[Endpoint, Request], Awaitable[Response]]
 
 
 class Dispatcher:
@@ -234,8 +234,8 @@ class Dispatcher:
         fresh = False
         try:
             try:
-                target = build_target(self.endpoint, batch.keys)
-                response = await self._send(self.endpoint, target)
+                request = build_request(self.endpoint, args_of(self.endpoint, batch.keys))
+                response = await self._send(self.endpoint, request)
                 fresh = response.fresh
                 rows = parse_response(self.endpoint, response, self._redact)
             except OKXError as error:

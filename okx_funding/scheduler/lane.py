@@ -66,6 +66,8 @@ class Lane:
         max_age: float | None = None,
     ) -> Waiter:
         """Admit a call for the rows of ``keys``. It ends with them or with an error of its own."""
+        if not self.endpoint.shared:
+            max_age = None  # nothing is remembered, and nothing is joined
         now = self._admit(keys, tally, timeout, priority, max_age)
         emitter = self.dispatcher.emitter
         if emitter is None:

@@ -170,9 +170,10 @@ def test_M3_M4_a_client_id_is_made_sent_and_looked_up():
     raise NotImplementedError
 
 
-@pytest.mark.skip(reason="calls that move money need a lane that shares nothing")
-def test_M5_what_moves_money_is_never_shared_with_another_caller():
-    raise NotImplementedError
+async def test_M5_what_moves_money_is_never_shared_with_another_caller():
+    async with facing(once(TRANSFERRED)) as (server, client):
+        await asyncio.gather(*(transfer(client) for _ in range(3)))
+        assert [heard.body for heard in server.heard] == [b'{"ccy":"BTC","amt":"1"}'] * 3
 
 
 async def test_M6_a_caller_who_leaves_after_the_request_left_does_not_make_it_unsent():

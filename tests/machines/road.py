@@ -20,6 +20,7 @@ from okx_funding.endpoints import ENDPOINTS, Endpoint
 from okx_funding.hosts import Host
 from okx_funding.session import Profile
 from okx_funding.simulator import Judge, make_judge
+from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, envelope, row, someone
 
@@ -111,10 +112,10 @@ class Road(Session):
         trip.refused = not self._judge(trip.user, trip.endpoint).admit(trip.arrived)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         loop = asyncio.get_running_loop()
-        _, _, query = target.partition("?ccy=")
+        _, _, query = request.target.partition("?ccy=")
         keys = tuple(query.split(",")) if query else ()
         trip = Trip(endpoint.name, self._user(profile.credentials), keys, loop.time())
         self.trips.append(trip)

@@ -34,6 +34,7 @@ from okx_funding import (
     RateLimit,
     RateLimitError,
     ServiceUnavailableError,
+    wire,
 )
 from okx_funding.deadlines import GRAIN
 from okx_funding.endpoints import Endpoint
@@ -117,10 +118,10 @@ class Told(Wireless):
         self.by_itself = False
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: wire.Request
     ) -> Response:
         loop = asyncio.get_running_loop()
-        _, _, query = target.partition("?ccy=")
+        _, _, query = request.target.partition("?ccy=")
         keys = tuple(query.split(",")) if query else ()
         sent = Request(len(self.requests) + 1, endpoint.name, keys, loop.time())
         self.requests.append(sent)

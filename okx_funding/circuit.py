@@ -92,9 +92,7 @@ class AuthCircuit:
         """Whether nothing of its history matters any more."""
         return not self.members and now >= self._failed_at + 2 * LONGEST
 
-    def by_clock(
-        self, ahead: float, members: weakref.WeakSet[object] | None = None
-    ) -> AuthCircuit:
+    def by_clock(self, ahead: float, members: weakref.WeakSet[object] | None = None) -> AuthCircuit:
         """Its history in a circuit that goes by another clock, so far ahead of the machine's."""
         heir, shift = AuthCircuit(self._what, ahead, members), ahead - self.ahead
         heir._failures, heir._pause, heir._last = self._failures, self._pause, self._last

@@ -149,8 +149,8 @@ class Slot:
     """The right to one request. It belongs to the request until its answer has been read."""
 
     __slots__ = (
-        "cooldown_until",
         "callers",
+        "cooldown_until",
         "credit",
         "free_at",
         "keys",

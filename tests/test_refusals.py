@@ -1,4 +1,4 @@
-"""What a bucket learns from refusals: freeze, go back to the head, withhold a slot, slow down, recover."""
+"""What a bucket learns from refusals: freeze, back to the head, withhold a slot, slow down."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from okx_funding import HTTPStatusError, RateLimit, RateLimitError
 from okx_funding.buckets import Claim, TokenBucket
 from okx_funding.simulator import Fault
-from okx_funding.slots import GUARD, LONGEST_FREEZE, LONGEST_COOLDOWN, REFUSAL_COOLDOWN
+from okx_funding.slots import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
 from okx_funding.wire import Response
 from tests.machines.clock import Clock, Hands
 from tests.machines.road import REFUSED, Road, batches

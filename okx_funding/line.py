@@ -49,7 +49,7 @@ class Line:
         self.bucket = bucket
         self.loop = loop
         self.senders: dict[Sender, None] = {}
-        """Who has something to send, or had a moment ago; whose turn is longest ago stands first."""
+        """Who has something to send, or had a moment ago. First is whose turn is longest ago."""
         self.members: weakref.WeakSet[Sender] = weakref.WeakSet()
         self.soon: bool = False
         """Whether somebody will look for slots, in this turn of the loop or the next."""

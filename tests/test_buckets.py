@@ -175,7 +175,9 @@ def test_nothing_is_credited_before_enough_round_trips_are_known():
     assert trips(*[0.04] * 12, wanted=12).credit > 0
 
 
-@pytest.mark.parametrize(("seconds", "credit"), [(0.02, 0.017), (0.04, 0.033), (0.5, 0.401), (0.004, 0.004)])
+@pytest.mark.parametrize(
+    ("seconds", "credit"), [(0.02, 0.017), (0.04, 0.033), (0.5, 0.401), (0.004, 0.004)]
+)
 def test_four_fifths_and_half_the_guard_are_credited_at_any_distance(seconds, credit):
     assert trips(*[seconds] * 4).credit == pytest.approx(credit)
 

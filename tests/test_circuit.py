@@ -67,8 +67,8 @@ def test_what_tells_of_a_permission_shows_that_the_key_is_known(opened):
 def test_a_failure_to_authenticate_says_nothing_of_permissions():
     own = AuthCircuit()
     both = EndpointCircuit(None, own)
-    for error in (*[DENIED] * (THRESHOLD - 1), REFUSED, DENIED):
-        both.saw(error, 0.0)
+    for failure in (*[DENIED] * (THRESHOLD - 1), REFUSED, DENIED):
+        both.saw(failure, 0.0)
     assert own.refusal(1.0)
 
 

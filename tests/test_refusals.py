@@ -1,4 +1,4 @@
-"""What a bucket learns from refusals: freeze, go back to the head, withhold a slot, slow down, recover."""
+"""What a bucket learns from refusals: freeze, back to the head, withhold a slot, slow down."""
 
 from __future__ import annotations
 

@@ -145,7 +145,9 @@ async def test_the_name_of_a_key_shows_no_secret():
 
 
 @pytest.mark.parametrize(
-    "gentle", [RateLimit(1, 0.5), RateLimit(10, 2.0), RateLimit(3, 0.5), RateLimit(30, 5.0)], ids=str
+    "gentle",
+    [RateLimit(1, 0.5), RateLimit(10, 2.0), RateLimit(3, 0.5), RateLimit(30, 5.0)],
+    ids=str,
 )
 @pytest.mark.parametrize("stays", [False, True])
 async def test_a_gentler_limit_beside_a_default_client_keeps_the_published_one(gentle, stays):

@@ -143,7 +143,10 @@ async def test_the_estimate_knows_of_requests_that_take_long():
 
 
 async def test_the_estimate_knows_of_smooth_pacing():
-    async with Road() as road, road.client(rate_limits={ASSETS: RateLimit(6, spread=True)}) as client:
+    async with (
+        Road() as road,
+        road.client(rate_limits={ASSETS: RateLimit(6, spread=True)}) as client,
+    ):
         calls = calls_of(client, batches(20))
         await asyncio.sleep(0.001)
         (mine,) = batches(1, "mine")

@@ -13,8 +13,6 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
-from okx_funding.api import bills, buy_sell, convert, deposits, fiat, subaccount_bills, withdrawals
-from okx_funding.api.table import Reads
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import profile_names
 from okx_funding.endpoints import RateLimit

@@ -281,9 +281,7 @@ class Changing(Bucketed):
 
     SIDES = 2
 
-    @rule(
-        which=st.integers(0, 1), limit=limits, spread=st.sampled_from([False, False, True])
-    )
+    @rule(which=st.integers(0, 1), limit=limits, spread=st.sampled_from([False, False, True]))
     def somebody_comes(self, which: int, limit: RateLimit, spread: bool) -> None:
         self.come(self.side(which), Claim(replace(limit, spread=spread)))
 

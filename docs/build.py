@@ -38,7 +38,7 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Errors", "All are exported by `okx_funding` itself.", {"errors": "*"}),
     (
         "Statistics and events",
-        "Events are in `okx_funding.events`.",
+        "Events are in `okx_funding.telemetry.events`.",
         {"events": "Statistics BucketStatistics Observer *"},
     ),
     (

@@ -44,9 +44,9 @@ if TYPE_CHECKING:
         TransportError,
         WrongLoopError,
     )
-    from .events import BucketStatistics, Observer, Statistics
     from .models import AssetValuation, NonTradableAsset, ValuationDetails
     from .session import Session
+    from .telemetry.events import BucketStatistics, Observer, Statistics
 
 __version__ = "0.1.0"
 
@@ -98,7 +98,7 @@ _HOMES = (
     "errors",
     "endpoints",
     "models",
-    "events",
+    "telemetry.events",
     "auth.credentials",
     "session",
     "client",

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from urllib.parse import urlsplit
 
-from .endpoints import ENDPOINTS, VALUATION_UNITS, RateLimit
-from .errors import InvalidArgumentError
+from okx_funding.endpoints import ENDPOINTS, VALUATION_UNITS, RateLimit
+from okx_funding.errors import InvalidArgumentError
 
 Key = str | None
 """A currency, or None for all."""

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from okx_funding.errors import InvalidArgumentError
+
 from . import models
-from .errors import InvalidArgumentError
 
 _DOCS = "https://www.okx.com/docs-v5/en/#"
 

@@ -15,37 +15,36 @@ from typing import TYPE_CHECKING, Self
 
 from aiolimiter import AsyncLimiter
 
+from okx_funding.arguments import count
+from okx_funding.auth.credentials import Credentials
+from okx_funding.auth.secret import Secret
+from okx_funding.auth.signing import timestamp
+from okx_funding.endpoints import GET_TIME, Endpoint, RateLimit
+from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
+from okx_funding.ratelimit.bucket import Bucket, Claim
+from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
+from okx_funding.ratelimit.registry import REGISTRY, BucketKey
+from okx_funding.scheduler.deadlines import Deadlines
 from okx_funding.scheduler.dispatcher import Dispatcher, Policy
 from okx_funding.scheduler.emitter import EventEmitter
+from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.in_flight import InFlight
 from okx_funding.scheduler.lane import WRONG_LOOP, Lane
 from okx_funding.scheduler.outcome import outcome_unknown
+from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
-
-from .arguments import count
-from .auth.credentials import Credentials
-from .auth.secret import Secret
-from .auth.signing import timestamp
-from .buckets import Bucket, Claim
-from .circuit import EndpointCircuit
-from .deadlines import Deadlines
-from .endpoints import GET_TIME, Endpoint, RateLimit
-from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
-from .events import HostStatistics, Observer, Statistics
-from .hosts import Host
-from .line import Line
-from .registry import REGISTRY, BucketKey
-from .tally import Tally, Total
-from .wire.request import Request
-from .wire.response import Response
-from .wire.transport import AiohttpTransport
+from okx_funding.telemetry.counters import Counters, TotalCounters
+from okx_funding.telemetry.events import HostStatistics, Observer, Statistics
+from okx_funding.wire.request import Request
+from okx_funding.wire.response import Response
+from okx_funding.wire.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from .buckets_redis import OnLoss, RedisBuckets
-    from .ratelimit.machine import MachineLimits
-    from .ratelimit.store import LimitStore
+    from okx_funding.ratelimit.machine import MachineLimits
+    from okx_funding.ratelimit.redis import OnLoss, RedisBuckets
+    from okx_funding.ratelimit.store import LimitStore
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Session:
         self._deadlines: Deadlines | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
-        self._total = Total()
+        self._total = TotalCounters()
         self.name = ""
         """Who is told of in a warning when it was never closed."""
 
@@ -192,13 +191,13 @@ class Session:
         if lane is not None:
             return lane
         assert self._deadlines is not None
-        line = self._line(endpoint, profile, claim, loop)
+        queue = self._queue(endpoint, profile, claim, loop)
         host = self._host(profile.origin)
         credentials = profile.credentials
         observer = profile.observer
         dispatcher = Dispatcher(
             endpoint,
-            line,
+            queue,
             host,
             partial(self._send, profile, host),
             policy=profile.policy,
@@ -213,7 +212,7 @@ class Session:
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
         )
-        line.bucket.claim(dispatcher, claim, loop.time())
+        queue.bucket.claim(dispatcher, claim, loop.time())
         lane = Lane(dispatcher, self._deadlines)
         self._lanes[key] = lane
         return lane
@@ -224,9 +223,9 @@ class Session:
             host = self._hosts[origin] = Host(origin, self._limiter)
         return host
 
-    def _line(
+    def _queue(
         self, endpoint: Endpoint, profile: Profile, claim: Claim, loop: asyncio.AbstractEventLoop
-    ) -> Line:
+    ) -> SlotQueue:
         if endpoint.scope == "ip" or profile.credentials is None:
             user = "this address"
         else:
@@ -238,7 +237,7 @@ class Session:
         if self._store is not None and endpoint.scope != "ip":
             self._store.longest_request = max(self._store.longest_request, profile.request_timeout)
             return _queue_of(self._store.bucket(key, claim), key, loop)
-        return _line_of(key, claim, loop)
+        return _local_queue(key, claim, loop)
 
     def check(self, limits: Mapping[str, RateLimit]) -> None:
         """InvalidArgumentError for limits that can't be kept when shared buckets are lost."""
@@ -262,9 +261,9 @@ class Session:
         for key in REGISTRY.buckets_of(old):
             target = dataclasses.replace(key, user=new)
             bucket = REGISTRY.rename(key, target, loop)
-            line = bucket.queue() if bucket.queue is not None else None
-            if isinstance(line, Line):
-                line.move_to(_line_of(target, Claim(bucket.limit), loop))
+            queue = bucket.queue() if bucket.queue is not None else None
+            if isinstance(queue, SlotQueue):
+                queue.move_to(_local_queue(target, Claim(bucket.limit), loop))
         for key in self._store.keys_of(old) if self._store is not None else ():
             self._move_shared(key, dataclasses.replace(key, user=new), loop)
 
@@ -273,9 +272,9 @@ class Session:
         bucket = self._store.forget(old)
         heir = self._store.bucket(new, Claim(bucket.limit))
         heir.inherit(bucket, loop.time())
-        line = bucket.queue() if bucket.queue is not None else None
-        if isinstance(line, Line):
-            line.move_to(_queue_of(heir, new, loop))
+        queue = bucket.queue() if bucket.queue is not None else None
+        if isinstance(queue, SlotQueue):
+            queue.move_to(_queue_of(heir, new, loop))
         bucket.close()
 
     # -- sending ---------------------------------------------------------------------------
@@ -319,7 +318,7 @@ class Session:
         for attempt in range(5):  # everybody who signs depends on it
             with contextlib.suppress(OKXError):
                 lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
-                rows = await lane.ask((None,), Tally(), timeout=profile.request_timeout)
+                rows = await lane.ask((None,), Counters(), timeout=profile.request_timeout)
                 if rows:
                     wall = time.time()
                     offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
@@ -335,9 +334,9 @@ class Session:
         total = self._total.sum()
         return snapshot(total, total, list(self._lanes.values()))
 
-    def tally(self) -> Tally:
+    def counters(self) -> Counters:
         """Counters for one more client."""
-        return Tally(self._total)
+        return Counters(self._total)
 
     # -- closing ---------------------------------------------------------------------------
 
@@ -347,24 +346,24 @@ class Session:
         return self._closed
 
     async def drained(
-        self, lanes: Iterable[Lane], tally: Tally | None = None, timeout: float | None = None
+        self, lanes: Iterable[Lane], counters: Counters | None = None, timeout: float | None = None
     ) -> None:
-        """Wait until everybody (of ``tally``) is answered, for ``timeout`` seconds at most."""
-        waiting = {waiter for lane in lanes for waiter in lane.open_waiters(tally)}
+        """Wait until everybody (of ``counters``) is answered, for ``timeout`` seconds at most."""
+        waiting = {waiter for lane in lanes for waiter in lane.open_waiters(counters)}
         if waiting:
             await asyncio.wait(waiting, timeout=timeout)
 
-    async def dismiss(self, lanes: Iterable[Lane], tally: Tally) -> None:
-        """Close for everybody of ``tally``; what is on the wire may take `GRACE` seconds more.
+    async def dismiss(self, lanes: Iterable[Lane], counters: Counters) -> None:
+        """Close for everybody of ``counters``; what is on the wire may take `GRACE` seconds more.
 
         Requests that others wait for too go on.
         """
         lanes = list(lanes)
         for lane in lanes:
-            lane.dispatcher.close(tally)
-        await self.drained(lanes, tally, GRACE)
+            lane.dispatcher.close(counters)
+        await self.drained(lanes, counters, GRACE)
         for lane in lanes:
-            for waiter in lane.open_waiters(tally):
+            for waiter in lane.open_waiters(counters):
                 sent = lane.batcher.was_sent(waiter)
                 error: OKXError = ClientClosedError(f"{lane.endpoint.name}: closed in flight")
                 if sent and not lane.endpoint.repeatable:
@@ -403,7 +402,7 @@ class Session:
             await asyncio.wait(clocks)
         for lane in list(self._lanes.values()):
             lane.dispatcher.close()
-            lane.line.bucket.release(lane.dispatcher, lane.loop.time())
+            lane.queue.bucket.release(lane.dispatcher, lane.loop.time())
         if self._deadlines is not None:
             self._deadlines.close()
         if self._store is not None:
@@ -415,33 +414,33 @@ GRACE = 1.0
 """Seconds that requests on the wire may still take when a session closes."""
 
 
-def _line_of(key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> Line:
+def _local_queue(key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> SlotQueue:
     """The one queue before a bucket in this loop, for all sessions of the process."""
     return _queue_of(REGISTRY.bucket(key, claim, loop), key, loop)
 
 
-def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -> Line:
-    line = bucket.queue() if bucket.queue is not None else None
-    if not isinstance(line, Line) or line.loop is not loop:
-        line = Line(key, bucket, loop)
-        bucket.queue = weakref.ref(line)
-    line.key = key  # the bucket's name is another once its user is known
-    return line
+def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -> SlotQueue:
+    queue = bucket.queue() if bucket.queue is not None else None
+    if not isinstance(queue, SlotQueue) or queue.loop is not loop:
+        queue = SlotQueue(key, bucket, loop)
+        bucket.queue = weakref.ref(queue)
+    queue.key = key  # the bucket's name is another once its user is known
+    return queue
 
 
 def _open_store(
     url: str, on_loss: OnLoss | Mapping[str, OnLoss], processes: int | None
 ) -> RedisBuckets:
     try:
-        from .buckets_redis import RedisBuckets
+        from okx_funding.ratelimit.redis import RedisBuckets
     except ImportError:
         raise InvalidArgumentError("buckets= needs redis-py: pip install redis") from None
     return RedisBuckets(url, on_loss=on_loss, processes=processes)
 
 
-def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
-    """The calls of one tally, the requests of another, and the buckets of ``lanes``."""
-    lines = {lane.line: lane.endpoint.batch_size for lane in lanes}
+def snapshot(calls: Counters, work: Counters, lanes: list[Lane]) -> Statistics:
+    """The calls of one counters, the requests of another, and the buckets of ``lanes``."""
+    lines = {lane.queue: lane.endpoint.batch_size for lane in lanes}
     return Statistics(
         calls=calls.calls,
         answered=calls.answered,
@@ -451,7 +450,7 @@ def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
         requests=work.requests,
         refused=work.refused,
         retries=work.retries,
-        buckets=tuple(line.statistics(max_keys) for line, max_keys in lines.items()),
+        buckets=tuple(queue.statistics(max_keys) for queue, max_keys in lines.items()),
         hosts=_hosts_of(lanes),
     )
 

@@ -17,7 +17,7 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from okx_funding.events import RetryScheduled
+from okx_funding.telemetry.events import RetryScheduled
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, VALUATION, failure_of, some
 from tests.wireless import (

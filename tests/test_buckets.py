@@ -17,9 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_funding import RateLimit
-from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
+from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
+from okx_funding.ratelimit.slot import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 from okx_funding.simulator import make_judge
-from okx_funding.slots import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 from tests.machines.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
@@ -299,7 +299,7 @@ def test_a_shorter_round_trip_credits_nothing_to_what_was_lost(hands):
 # -- the limit at the exchange ----------------------------------------------------------------
 
 
-def drive(clock, bucket, judge, total, way, give_up=0.0, chance=None):
+def drive(clock, bucket, judge, total, way, fail_waiters=0.0, chance=None):
     """Send ``total`` requests as fast as the bucket allows; how many the judge refused, and the
     times of arrival. A share of them is given up on the way and arrives all the same."""
     chance = chance or random.Random(1)
@@ -313,7 +313,7 @@ def drive(clock, bucket, judge, total, way, give_up=0.0, chance=None):
             sent += 1
             arrived = now + way()
             heapq.heappush(events, (arrived, next(serial), "arrive", slot))
-            if chance.random() < give_up:
+            if chance.random() < fail_waiters:
                 heapq.heappush(events, (now + way() / 2, next(serial), "lost", slot))
             else:
                 heapq.heappush(events, (arrived + way(), next(serial), "answered", slot))
@@ -355,7 +355,7 @@ def test_the_limit_holds_though_a_third_is_given_up_on_the_way(clock, judge):
         make_judge(judge, 6, 1.0),
         600,
         lambda: 0.022 + 0.03 * chance.random(),
-        give_up=0.35,
+        fail_waiters=0.35,
         chance=chance,
     )
     assert refused == 0

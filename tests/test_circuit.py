@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from okx_funding import AuthenticationError, PermissionDeniedError
-from okx_funding.circuit import PAUSE, THRESHOLD, AuthCircuit, EndpointCircuit
-from okx_funding.registry import Registry
+from okx_funding.ratelimit.circuit_breaker import PAUSE, THRESHOLD, AuthCircuit, EndpointCircuit
+from okx_funding.ratelimit.registry import Registry
 from tests.support import ASSETS, failure_of, someone, virtual_loop
 from tests.wireless import Wireless, error, names, outcomes
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from okx_funding import Credentials, FundingClient, InvalidArgumentError
-from okx_funding.events import Event
+from okx_funding.telemetry.events import Event
 from tests.wireless import Wireless, names
 
 pytestmark = pytest.mark.looptime

@@ -22,7 +22,7 @@ HOUSE = Path(okx_funding.__file__).parent
 # A room may import from lower floors, and from rooms further left on its own.
 FLOORS = {
     "words": "telemetry errors events models api auth",
-    "rules": "endpoints inquest retry circuit tally callers batching deadlines arguments hints",
+    "rules": "endpoints inquest retry circuit counters callers batching deadlines arguments hints",
     "world": "wire hosts slots buckets registry buckets_redis",
     "meeting": "telling flights line dispatcher lane session",
     "face": "client",

@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from okx_funding import DeadlineExceededError, InvalidParameterError, RateLimit
-from okx_funding.deadlines import GRAIN, Deadlines
+from okx_funding.scheduler.deadlines import GRAIN, Deadlines
 from tests.support import ASSETS, failure_of, now, some
 from tests.wireless import Wireless, came, hangs, names, nothing_left, outcomes, unavailable
 

@@ -15,8 +15,8 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.circuit import PAUSE, THRESHOLD
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
+from okx_funding.ratelimit.circuit_breaker import PAUSE, THRESHOLD
 from tests.support import ASSETS, Scripted, failure_of, now, someone, start
 from tests.support import hangs as never_answers
 from tests.wireless import (
@@ -103,7 +103,7 @@ async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
         client = session.client()
         (task,) = start(client, "K")
         await came(task, told=client)
-        client._lanes[ASSETS].line.give_up("nobody knows", patient=False)
+        client._lanes[ASSETS].line.fail_waiters("nobody knows", only_without_deadline=False)
         await failure_of(task, BucketsUnreachableError)
         assert session.okx.sent == []
         await nothing_left(session)

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
-from okx_funding.events import (
+from okx_funding.scheduler.calls import Waiter
+from okx_funding.simulator import Fault
+from okx_funding.telemetry.events import (
     BatchDispatched,
     CallEnded,
     CallStarted,
     Event,
     ResponseReceived,
 )
-from okx_funding.observers import together
-from okx_funding.scheduler.calls import Waiter
-from okx_funding.simulator import Fault
+from okx_funding.telemetry.observers import together
 
 from .support import ASSETS, VALUATION, failure_of
 from .wireless import Wireless, names, nothing_left
@@ -254,7 +254,7 @@ def prometheus():
     pytest.importorskip("prometheus_client", reason="pip install 'okx-funding[prometheus]'")
     import prometheus_client
 
-    from okx_funding.observers.prometheus import PrometheusObserver
+    from okx_funding.telemetry.prometheus import PrometheusObserver
 
     class Metrics:
         def __init__(self, **options):
@@ -411,7 +411,7 @@ def traces():
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from okx_funding.observers.opentelemetry import OpenTelemetryObserver
+    from okx_funding.telemetry.opentelemetry import OpenTelemetryObserver
 
     class Traces:
         def __init__(self):

@@ -10,11 +10,11 @@ import pytest
 
 from okx_funding import DeadlineExceededError, InvalidArgumentError, RateLimit
 from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
-from okx_funding.events import BatchDispatched
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Waiter
 from okx_funding.scheduler.pending import PendingKey, PendingQueue
-from okx_funding.tally import Tally
+from okx_funding.telemetry.counters import Counters
+from okx_funding.telemetry.events import BatchDispatched
 from tests.support import ASSETS, failure_of, now, some, someone, start
 from tests.wireless import (
     Wireless,
@@ -179,9 +179,9 @@ async def test_a_request_that_is_cancelled_from_outside_wakes_who_waits():
 # -- what it costs ------------------------------------------------------------------------------
 
 
-def waiter_for(*keys, tally=None):
+def waiter_for(*keys, counters=None):
     waiter = Waiter(loop=asyncio.get_running_loop())
-    waiter.keys, waiter.tally = keys, tally or Tally()
+    waiter.keys, waiter.counters = keys, counters or Counters()
     waiter.answers = waiter.timer = None
     waiter.sent = False
     return waiter
@@ -230,7 +230,7 @@ async def test_refusing_costs_little_however_many_wait(keys):
         began = time.process_time()
         for _ in range(calls):
             with pytest.raises(DeadlineExceededError):
-                lane.ask(keys, Tally(), timeout=1.5)
+                lane.ask(keys, Counters(), timeout=1.5)
         each = (time.process_time() - began) / calls
         assert each <= 500e-6  # ten times what it takes, for busy machines
         for task in crowd:
@@ -279,9 +279,9 @@ async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
     async with Wireless() as session:
         client = session.client(max_retries=0)
         lane = client._open(GET_NON_TRADABLE_ASSETS)
-        tally = Tally()
+        counters = Counters()
         session.okx.next = [unavailable] if end == "503" else [hangs]
-        waiters = [lane.ask(("K",), tally, timeout=9 if end == "expiry" else None)
+        waiters = [lane.ask(("K",), counters, timeout=9 if end == "expiry" else None)
                    for _ in range(count)]  # fmt: skip
         if end == "503":
             await asyncio.sleep(0.015)

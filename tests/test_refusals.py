@@ -11,9 +11,9 @@ from email.utils import format_datetime
 import pytest
 
 from okx_funding import HTTPStatusError, RateLimit, RateLimitError
-from okx_funding.buckets import Claim, TokenBucket
+from okx_funding.ratelimit.bucket import Claim, TokenBucket
+from okx_funding.ratelimit.slot import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
 from okx_funding.simulator import Fault
-from okx_funding.slots import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
 from okx_funding.wire.response import Response
 from tests.machines.clock import Clock, Hands
 from tests.machines.road import REFUSED, Road, batches

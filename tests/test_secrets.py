@@ -18,8 +18,8 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
 from okx_funding.endpoints import GET_ASSET_VALUATION
-from okx_funding.events import Event
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
+from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response
 from tests.faults.answers import BADLY_PACKED, HEADED, NO_HTTP, STRANGE
 from tests.support import Scripted, answers, closes, failure_of, hangs, http, resets, says

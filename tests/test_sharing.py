@@ -21,9 +21,9 @@ from okx_funding import (
     ServiceUnavailableError,
     WrongLoopError,
 )
-from okx_funding.buckets import Claim
 from okx_funding.endpoints import GET_TIME
-from okx_funding.registry import REGISTRY, BucketKey, Registry
+from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
 from okx_funding.session import Profile
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.wire.response import Response
@@ -41,7 +41,7 @@ def nameless(credentials=None):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].line.bucket
+    return client._lanes[endpoint].queue.bucket
 
 
 async def bucket_after_a_call(client):
@@ -125,7 +125,7 @@ async def test_what_okx_counts_by_address_all_users_of_a_host_share():
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
-        first, elsewhere, second, _ = [lane.line.bucket for lane in lanes]
+        first, elsewhere, second, _ = [lane.queue.bucket for lane in lanes]
         assert first is second
         assert first is not elsewhere
 
@@ -287,7 +287,7 @@ async def test_identify_is_limited_by_itself():
             road.uids[key.api_key] = "9005"
             await client.identify()
         assert road.refused == []
-        assert len({client._lanes["identify"].line.bucket for client in clients}) == 1
+        assert len({client._lanes["identify"].queue.bucket for client in clients}) == 1
         bucket = clients[0].statistics().buckets[0]
         assert (bucket.endpoint, bucket.count, bucket.period) == ("identify", 5, 2.0)
 
@@ -412,7 +412,7 @@ async def test_counts_of_both_buckets_are_told_as_one():
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr("okx_funding.registry._FEW", 16)
+    monkeypatch.setattr("okx_funding.ratelimit.registry._FEW", 16)
     registry = Registry()
     registry._sweep_at = 16
     return registry
@@ -444,7 +444,7 @@ async def test_a_bucket_whose_history_matters_stays(registry):
 
 
 async def test_the_user_ids_that_are_remembered_are_bounded(registry, monkeypatch):
-    monkeypatch.setattr("okx_funding.registry._USERS", 50)
+    monkeypatch.setattr("okx_funding.ratelimit.registry._USERS", 50)
     keys = [nameless() for _ in range(200)]
     for number, key in enumerate(keys):
         registry.learn(key, str(number))
@@ -461,7 +461,7 @@ async def test_whoever_is_gone_leaves_no_lane_no_line_and_no_bucket(registry, mo
             async with road.client() as client:
                 await client.get_non_tradable_assets("CELT")
                 lane = client._lanes[ASSETS]
-                gone += [weakref.ref(lane), weakref.ref(lane.line), weakref.ref(lane.line.bucket)]
+                gone += [weakref.ref(lane), weakref.ref(lane.queue), weakref.ref(lane.queue.bucket)]
             del lane
             await asyncio.sleep(1.2)
         gc.collect()

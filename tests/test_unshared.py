@@ -29,7 +29,7 @@ MOVE = dataclasses.replace(
 
 def ask(client, max_age=None, **params):
     lane = client._open(MOVE)
-    return lane.ask(keys_of(MOVE, params), client._tally, None, 0, max_age)
+    return lane.ask(keys_of(MOVE, params), client._counters, None, 0, max_age)
 
 
 async def test_equal_calls_at_once_are_a_request_each():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from okx_funding import ConnectError, DeadlineExceededError, QueueFullError, RateLimit
-from okx_funding.events import (
+from okx_funding.telemetry.events import (
     BatchDispatched,
     Refused,
     ResponseReceived,

@@ -135,7 +135,13 @@ def test_a_terminal_gets_one_screen_that_is_drawn_anew(watch, monkeypatch):
     assert code == 0
     assert "\x1b[1A\x1b[2K" in out  # up a line, and clear it
     assert out.rstrip().endswith("\x1b[?25h")  # the cursor is back
-    for text in ("Total", "get_non_tradable_assets", "6 per 1 s", "CELT-OKTC", "more; name"):
+    for text in (
+        "TotalCounters",
+        "get_non_tradable_assets",
+        "6 per 1 s",
+        "CELT-OKTC",
+        "more; name",
+    ):
         assert text in last
 
 

@@ -14,9 +14,9 @@ from decimal import Decimal
 from typing import Any
 
 from okx_funding import ConnectError, FundingClient, ProtocolError, Session
-from okx_funding.buckets import TokenBucket
 from okx_funding.endpoints import Endpoint
-from okx_funding.hosts import Host
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
@@ -198,7 +198,7 @@ async def nothing_left(session: Session) -> None:
             lane.dispatcher._backing_off,
         ):
             assert not place, (lane, place)
-        bucket = lane.line.bucket
+        bucket = lane.queue.bucket
         assert isinstance(bucket, TokenBucket)
         assert not bucket._out, lane
     if session._deadlines is not None:

@@ -14,13 +14,13 @@ from . import show
 from .outcome import USAGE, Failure, exit_code, one_line
 
 if TYPE_CHECKING:
-    from okx_funding.buckets_redis import LiveBucket
+    from okx_funding.ratelimit.redis import LiveBucket
 
 
 def shared_limits(args: argparse.Namespace) -> None:
     """Show every user's buckets in the Redis of ``args.buckets``."""
     try:
-        from okx_funding.buckets_redis import live_buckets
+        from okx_funding.ratelimit.redis import live_buckets
     except ImportError:
         raise Failure("--buckets needs redis-py: pip install redis", USAGE) from None
     try:

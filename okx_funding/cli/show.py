@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from okx_funding.events import BucketStatistics
+from okx_funding.telemetry.events import BucketStatistics
 from okx_funding.models import AssetValuation, NonTradableAsset, Row
 
 from .outcome import one_line

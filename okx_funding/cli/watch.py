@@ -29,8 +29,8 @@ from okx_funding.errors import (
     ServiceUnavailableError,
     TransportError,
 )
-from okx_funding.events import Statistics
 from okx_funding.models import AssetValuation, NonTradableAsset
+from okx_funding.telemetry.events import Statistics
 
 from . import show
 from .outcome import CREDENTIALS, Failure, exit_code, one_line

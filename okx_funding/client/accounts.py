@@ -17,8 +17,8 @@ from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import profile_names
 from okx_funding.endpoints import RateLimit
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError
-from okx_funding.events import Observer, Statistics
 from okx_funding.session import Session
+from okx_funding.telemetry.events import Observer, Statistics
 
 from .funding import FundingClient
 

@@ -16,7 +16,6 @@ from okx_funding.arguments import (
     valuation_unit,
 )
 from okx_funding.auth.credentials import Credentials, resolve
-from okx_funding.buckets import Claim
 from okx_funding.endpoints import (
     GET_ACCOUNT_CONFIG,
     GET_ASSET_VALUATION,
@@ -25,14 +24,15 @@ from okx_funding.endpoints import (
     RateLimit,
 )
 from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
-from okx_funding.events import Observer, Statistics
 from okx_funding.models import AssetValuation, NonTradableAsset
+from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.slot import REFUSAL_COOLDOWN
 from okx_funding.scheduler.calls import Key, keys_of
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.scheduler.lane import Lane
 from okx_funding.session import Profile, Session, snapshot
-from okx_funding.slots import REFUSAL_COOLDOWN
-from okx_funding.tally import Tally
+from okx_funding.telemetry.counters import Counters
+from okx_funding.telemetry.events import Observer, Statistics
 
 from . import hints
 
@@ -60,7 +60,7 @@ class FundingClient:
     refusal_cooldown: seconds that a refused request's share of the limit stays unused, in case
     another program spends it; 0 turns it off. silent_start: wait one window before the first
     request, for a process that may follow close upon another of the same user.
-    observer: see `okx_funding.events`.
+    observer: see `okx_funding.telemetry.events`.
 
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
     """
@@ -132,9 +132,9 @@ class FundingClient:
         self._proxy = settings.proxy
         self._given = session
         self._session = session
-        self._tally: Tally | None = None
+        self._counters: Counters | None = None
         self._lanes: dict[str, Lane] = {}
-        self._work = Tally()
+        self._work = Counters()
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -153,7 +153,7 @@ class FundingClient:
             return "<FundingClient>"
         mode = "demo" if self._profile.demo else "live"
         state = ", closed" if self._closed else ""
-        lines = "".join(f"; {lane.line}" for lane in self._lanes.values())
+        lines = "".join(f"; {lane.queue}" for lane in self._lanes.values())
         return (
             f"<FundingClient {self._profile.credentials!r} {mode} at "
             f"{self._profile.origin}{state}{lines}>"
@@ -258,8 +258,8 @@ class FundingClient:
             max_age = number("max_age", max_age)
         if type(priority) is not int or not -100 <= priority <= 100:
             raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
-        assert self._tally is not None
-        return lane.ask(keys, self._tally, timeout, priority, max_age)
+        assert self._counters is not None
+        return lane.ask(keys, self._counters, timeout, priority, max_age)
 
     def _started(self) -> Session:
         if self._closed:
@@ -267,8 +267,8 @@ class FundingClient:
         if self._session is None:
             self._session = Session(proxy=self._proxy)
             self._session.name = repr(self)
-        if self._tally is None:
-            self._tally = self._session.tally()
+        if self._counters is None:
+            self._counters = self._session.counters()
         return self._session
 
     def _open(self, endpoint: Endpoint) -> Lane:
@@ -280,11 +280,11 @@ class FundingClient:
 
     def statistics(self) -> Statistics:
         """The calls of this client, and its buckets as they are now."""
-        work = Tally()
+        work = Counters()
         for lane in self._lanes.values():
-            work.include(lane.tally)
+            work.include(lane.counters)
         work.include(self._work)
-        return snapshot(self._tally or Tally(), work, list(self._lanes.values()))
+        return snapshot(self._counters or Counters(), work, list(self._lanes.values()))
 
     async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
         """Close. A session that was given stays open.
@@ -296,18 +296,18 @@ class FundingClient:
         if self._session is not None:
             self._session.must_be_here()
         self._closed = True
-        lanes, tally = list(self._lanes.values()), self._tally
+        lanes, counters = list(self._lanes.values()), self._counters
         own = self._session if self._session is not self._given else None
         try:
-            if tally is not None and self._session is not None:
-                tally.shut = True
+            if counters is not None and self._session is not None:
+                counters.shut = True
                 if drain:
-                    await self._session.drained(lanes, tally, timeout)
+                    await self._session.drained(lanes, counters, timeout)
         finally:
             if own is not None:
                 await own.aclose()
-            elif tally is not None and self._session is not None:
-                await self._session.dismiss(lanes, tally)
+            elif counters is not None and self._session is not None:
+                await self._session.dismiss(lanes, counters)
             for lane in self._lanes.values():
-                self._work.include(lane.tally)
+                self._work.include(lane.counters)
             self._lanes.clear()

@@ -598,7 +598,7 @@ class Batcher:
 
     def _finish(self, waiter: Waiter, rows: list[Any]) -> None:
         self._close(waiter)
-        waiter.tally.answered += 1
+        waiter.counters.answered += 1
         waiter.set_result(rows)
 
     def _rejecting(
@@ -648,6 +648,6 @@ class Batcher:
     def fail(self, waiter: Waiter, error: Exception) -> None:
         """Give the caller ``error``, which is its own, and forget it."""
         self.leave(waiter)
-        waiter.tally.failed += 1
+        waiter.counters.failed += 1
         waiter.set_exception(error)
         waiter.exception()  # seen, whether or not anybody is there to ask for it

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from okx_funding.endpoints import Endpoint
 from okx_funding.errors import InvalidParameterError
-from okx_funding.tally import Tally
+from okx_funding.telemetry.counters import Counters
 
 if TYPE_CHECKING:
     from .pending import PendingKey
@@ -62,11 +62,11 @@ class Waiter(asyncio.Future[list[Any]]):
     """One waiting caller. Its result is a list of rows of its own."""
 
     __slots__ = (
-        "answers", "chunks", "error", "invalid", "keys", "lane", "left", "sent", "tally", "timer",
+        "answers", "chunks", "error", "invalid", "keys", "lane", "left", "sent", "counters", "timer",
     )  # fmt: skip
 
     lane: WaiterHome
-    tally: Tally
+    counters: Counters
     keys: Sequence[Key]
     answers: dict[Key, Sequence[Any] | None] | None
     """The rows of each key, None where they aren't there yet; None where it has one key only."""

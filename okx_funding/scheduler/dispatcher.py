@@ -4,7 +4,7 @@ The way of a call, and who decides what:
 
     caller                lane              dispatcher (credentials, endpoint)   line (one bucket)
       asks for keys ──▶ waiter, queued ──▶ has something to send ──────────────▶ wake, once a turn
-      sleeps on its waiter                                                       pump: a slot is won
+      sleeps on its waiter                                                       assign_slots: a slot is won
                                            now the batch is chosen ◀───────────  for the oldest
                                            send: sign, send, read, give the slot back
       ◀── rows, in slices ──────────────── resolve
@@ -29,7 +29,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from okx_funding.circuit import EndpointCircuit
 from okx_funding.endpoints import Endpoint
 from okx_funding.errors import (
     BucketsUnreachableError,
@@ -43,10 +42,11 @@ from okx_funding.errors import (
     RateLimitError,
     ResponseError,
 )
-from okx_funding.hosts import Host
-from okx_funding.line import Line
-from okx_funding.tally import Tally, Total
+from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
+from okx_funding.scheduler.host import Host
+from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
+from okx_funding.telemetry.counters import Counters, TotalCounters
 from okx_funding.wire.request import Request, build_request
 from okx_funding.wire.response import Response, parse_response
 
@@ -78,29 +78,29 @@ class Dispatcher:
     def __init__(
         self,
         endpoint: Endpoint,
-        line: Line,
+        queue: SlotQueue,
         host: Host,
         send: Send,
         *,
         policy: Policy,
         in_flight: InFlight,
-        total: Total,
+        total: TotalCounters,
         emitter: EventEmitter | None = None,
         circuit: EndpointCircuit | None = None,
         redact: Callable[[str], str] = str,
         learn_clock: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.endpoint = endpoint
-        self.line = line
-        line.members.add(self)
-        self.loop: asyncio.AbstractEventLoop = line.loop
+        self.queue = queue
+        queue.members.add(self)
+        self.loop: asyncio.AbstractEventLoop = queue.loop
         self.host = host
         self.policy = policy
         self.batcher: Batcher = Batcher(endpoint.batch_size)
         self.circuit: EndpointCircuit = circuit or EndpointCircuit()
         self.circuit.members.add(self)
         self.in_flight = in_flight
-        self.tally: Tally = Tally(total)
+        self.counters: Counters = Counters(total)
         self.emitter = emitter
         self.last_trip: float = 0.0
         """Seconds that its last request took."""
@@ -117,14 +117,14 @@ class Dispatcher:
         """Whether a client was closed while others go on."""
 
     def __repr__(self) -> str:
-        return f"<Dispatcher {self.endpoint.name}: {self.batcher!r}, {self.line.bucket!r}>"
+        return f"<Dispatcher {self.endpoint.name}: {self.batcher!r}, {self.queue.bucket!r}>"
 
-    # -- in the line -----------------------------------------------------------------------
+    # -- in the queue -----------------------------------------------------------------------
 
-    def wake(self) -> None:
+    def schedule(self) -> None:
         """There is something to send."""
-        self.line.senders[self] = None
-        self.line.wake()
+        self.queue.senders[self] = None
+        self.queue.schedule()
 
     def ready(self, now: float) -> bool:
         """Tell whether there is something to send; where the circuit is open, callers are told."""
@@ -142,12 +142,12 @@ class Dispatcher:
         yield from self._failing(waiters, refusal)
         self._refusing = False
         if self.batcher.is_ready():  # what was on the wire meanwhile came back
-            self.wake()
+            self.schedule()
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
         for waiter in self.batcher.queued_waiters():
-            if not waiter.done() and (waiter.timer is None or not patient):
+            if not waiter.done() and (waiter.timer is None or not only_without_deadline):
                 self.fail_unreachable(waiter, reason)
 
     def fail_unreachable(self, waiter: Waiter, reason: str) -> None:
@@ -157,15 +157,15 @@ class Dispatcher:
         error = BucketsUnreachableError(f"{self.endpoint.name}: {reason}; {told}", sent=sent)
         self.batcher.fail(waiter, error)
 
-    def close(self, tally: Tally | None = None) -> None:
-        """Tell everybody who waits, or everybody of ``tally``, that the client is closed.
+    def close(self, counters: Counters | None = None) -> None:
+        """Tell everybody who waits, or everybody of ``counters``, that the client is closed.
 
         What is on the wire goes on; if it fails, it isn't tried again for them.
         """
-        if tally is None:
+        if counters is None:
             self.closed = True
         else:
-            tally.shut = tally.over = self._any_closed = True
+            counters.shut = counters.over = self._any_closed = True
         waiters = self.batcher.queued_waiters()
         self.in_flight.tell(self._closing(waiters))
         for batch, timer in list(self._backing_off.items()):
@@ -176,10 +176,10 @@ class Dispatcher:
                 self.in_flight.tell(self._closing(waiters, batch))
             else:
                 self.in_flight.tell(self._closing(waiters))
-        self.line.wake()
+        self.queue.schedule()
 
     def _is_closed_for(self, waiter: Waiter) -> bool:
-        return self.closed or waiter.tally.over
+        return self.closed or waiter.counters.over
 
     def _closing(self, waiters: Iterable[Waiter], batch: Batch | None = None) -> Job:
         told = 0
@@ -195,7 +195,7 @@ class Dispatcher:
         if batch is not None:
             self._put_back(batch)
         elif told:  # else it had better not be held for one more turn
-            self.wake()
+            self.schedule()
         yield told
 
     # -- sending ---------------------------------------------------------------------------
@@ -205,9 +205,9 @@ class Dispatcher:
         batch = self.batcher.take(now)
         assert batch is not None, "the line gave a slot to one who has nothing to send"
         if not self.batcher.is_ready():
-            del self.line.senders[self]
+            del self.queue.senders[self]
         self.circuit.sends()
-        self.line.bucket.load(slot, len(batch.pending), batch.callers)
+        self.queue.bucket.load(slot, len(batch.pending), batch.callers)
         self._unstarted.add(batch)
         task = self.loop.create_task(self.send(batch, slot))
         self.in_flight.tasks.add(task)
@@ -217,10 +217,10 @@ class Dispatcher:
         self.in_flight.tasks.discard(task)
         if batch in self._unstarted:  # cancelled before its first step, it could do nothing
             self._unstarted.discard(batch)
-            self.line.bucket.unsent(slot, self.loop.time())
+            self.queue.bucket.unsent(slot, self.loop.time())
             error = ClientClosedError(f"{self.endpoint.name}: cancelled unsent")
             self.circuit.saw(error, self.loop.time())
-            self.wake()
+            self.schedule()
             self._fail(batch, error)
 
     async def send(self, batch: Batch, slot: Any) -> None:
@@ -241,7 +241,7 @@ class Dispatcher:
             except OKXError as error:
                 outcome = error
             except asyncio.CancelledError:
-                self.line.bucket.lost(slot, self.loop.time())
+                self.queue.bucket.lost(slot, self.loop.time())
                 self._emit_answer(batch, slot, ClientClosedError())
                 raise
             except Exception as error:
@@ -265,22 +265,22 @@ class Dispatcher:
         """Count the request that leaves; False when all have left since the batch was chosen."""
         now = self.loop.time()
         if not self.batcher.trim(batch):
-            self.line.bucket.unsent(slot, now)
+            self.queue.bucket.unsent(slot, now)
             self.circuit.saw(ClientClosedError("nobody waits any more"), now)
-            self.wake()
+            self.schedule()
             return False
-        self.tally.requests += 1
+        self.counters.requests += 1
         if batch.is_repeated:
-            self.tally.retries += 1
+            self.counters.retries += 1
         if batch.failures == 0:
             self.host.budget.first()
         if self.emitter is not None:
-            self.emitter.batch_dispatched(batch, self.line.key.user)
+            self.emitter.batch_dispatched(batch, self.queue.key.user)
         return True
 
     def _after_send(self, batch: Batch, slot: Any, outcome: OKXError | None, fresh: bool) -> None:
         """Give the slot back, and tell whoever keeps account of slots, hosts and keys."""
-        now, bucket = self.loop.time(), self.line.bucket
+        now, bucket = self.loop.time(), self.queue.bucket
         frozen = 0.0
         if outcome is None:
             bucket.answered(slot, now, warm=not fresh)
@@ -291,8 +291,8 @@ class Dispatcher:
         else:
             (bucket.lost if outcome.sent else bucket.unsent)(slot, now)
         self.last_trip = now - slot.sent_at
-        if self.line.senders:
-            self.line.wake()
+        if self.queue.senders:
+            self.queue.schedule()
         if outcome is not None:
             self._redact_error(outcome)
         self._log_answer(batch, outcome, frozen, now)
@@ -304,19 +304,19 @@ class Dispatcher:
     def _log_answer(
         self, batch: Batch, outcome: OKXError | None, frozen: float, now: float
     ) -> None:
-        name, user = self.endpoint.name, self.line.key.user
+        name, user = self.endpoint.name, self.queue.key.user
         word = "ok" if outcome is None else type(outcome).__name__
         keys, callers = len(batch.pending), batch.callers
         log.request(name, user, batch.number, keys, callers, self.last_trip, word)
         if isinstance(outcome, RateLimitError):
-            log.REFUSALS.refused(self.line.bucket, name, user, now, frozen)
+            log.REFUSALS.refused(self.queue.bucket, name, user, now, frozen)
 
     def _emit_answer(
         self, batch: Batch, slot: Any, outcome: OKXError | None, frozen: float = 0.0
     ) -> None:
         if self.emitter is not None:
             took = self.loop.time() - slot.sent_at
-            self.emitter.response_received(batch, self.line.key.user, took, outcome, frozen)
+            self.emitter.response_received(batch, self.queue.key.user, took, outcome, frozen)
 
     # -- resolving -------------------------------------------------------------------------
 
@@ -325,7 +325,7 @@ class Dispatcher:
         self.in_flight.tell(self.batcher.resolve(batch, self._rows_by_key(batch, rows)))
         if batch.bisection is not None:
             self.batcher.group_passed(batch, self.loop.time())
-            self.wake()
+            self.schedule()
 
     def _rows_by_key(self, batch: Batch, rows: list[Any]) -> Callable[[Key], list[Any]]:
         """Rows belong to the key they name, never to a place; without keys, all to the one."""
@@ -375,7 +375,7 @@ class Dispatcher:
         """Queue it again for callers who have attempts left, and fail the others."""
         failures, refusals = self.policy.max_retries, self.policy.max_refusals - 1
         if retry.refused:
-            self.tally.refused += 1
+            self.counters.refused += 1
             batch.count(refusals=1, requests=1)
         else:
             batch.count(failures=1, requests=error.sent)
@@ -415,7 +415,7 @@ class Dispatcher:
             name, reason = self.endpoint.name, type(error).__name__
             logger.debug("%s: batch %d goes back in %.3f s: %s", name, batch.number, wait, reason)
             if self.emitter is not None:
-                self.emitter.retry_scheduled(batch, self.line.key.user, wait, error)
+                self.emitter.retry_scheduled(batch, self.queue.key.user, wait, error)
         else:
             wait = 0.0
         if wait > 0:
@@ -426,7 +426,7 @@ class Dispatcher:
     def _put_back(self, batch: Batch) -> None:
         self._backing_off.pop(batch, None)
         self.batcher.put_back(batch, self.loop.time())
-        self.wake()
+        self.schedule()
 
     def _find_invalid(self, batch: Batch, error: InvalidParameterError) -> None:
         """OKX refused the batch for a parameter: find out whose it is."""
@@ -438,7 +438,7 @@ class Dispatcher:
             self.in_flight.tell(batcher.mark_invalid(batch, error, now))
         elif not batcher.start_bisection(batch, error, now):
             self._again(batch, error)
-        self.wake()
+        self.schedule()
 
     # -- failing ---------------------------------------------------------------------------
 
@@ -449,7 +449,7 @@ class Dispatcher:
         if not self.endpoint.repeatable:
             closed = outcome_unknown(self.endpoint, "closed in flight")
         self.circuit.saw(closed, self.loop.time())
-        self.line.wake()  # the slot is back in due time, and somebody must look for it then
+        self.queue.schedule()  # the slot is back in due time, and somebody must look for it then
         self._fail(batch, closed)
 
     def _fail(self, batch: Batch, error: OKXError) -> None:
@@ -457,7 +457,7 @@ class Dispatcher:
         self.in_flight.tell(self._failing((waiter for waiter, _ in batch.waiters()), error, batch))
         if batch.bisection is not None:
             self.batcher.group_failed(batch, self.loop.time())
-            self.wake()
+            self.schedule()
 
     def _failing(
         self, waiters: Iterable[Waiter | None], error: OKXError, batch: Batch | None = None
@@ -478,11 +478,11 @@ class Dispatcher:
         pause = self.circuit.saw(outcome, now)
         if not pause:
             return
-        user = self.line.key.user
+        user = self.queue.key.user
         log.key_at_rest(user, pause)
         for member in list(self.circuit.members):
             if isinstance(member, Dispatcher):
-                member.line.wake()  # whoever waits there is told
+                member.queue.schedule()  # whoever waits there is told
 
     def _redact_error(self, error: OKXError) -> None:
         """Gateways repeat what they were sent: no secret goes on from here."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 from typing import Any
 
 from okx_funding.endpoints import Endpoint
-from okx_funding.events import (
+from okx_funding.telemetry.events import (
     BatchDispatched,
     CallEnded,
     CallStarted,
@@ -18,20 +17,12 @@ from okx_funding.events import (
     ResponseReceived,
     RetryScheduled,
 )
+from okx_funding.telemetry.observers import emit
 
 from .batch import Batch
 from .calls import Waiter
 
-logger: logging.Logger = logging.getLogger("okx_funding.observers")
 _numbers = itertools.count(1)
-
-
-def emit(observer: Observer, event: Event) -> None:
-    """Tell an observer; what it raises is logged and harms nobody."""
-    try:
-        observer(event)
-    except Exception:
-        logger.exception("an observer failed at %s", type(event).__name__)
 
 
 class ObservedWaiter(Waiter):

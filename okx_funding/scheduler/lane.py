@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections.abc import Sequence
 
-from okx_funding.deadlines import Deadlines
 from okx_funding.endpoints import Endpoint
 from okx_funding.errors import (
     ClientClosedError,
@@ -16,8 +15,9 @@ from okx_funding.errors import (
     QueueFullError,
     WrongLoopError,
 )
-from okx_funding.line import Line
-from okx_funding.tally import Tally
+from okx_funding.scheduler.deadlines import Deadlines
+from okx_funding.scheduler.queue import SlotQueue
+from okx_funding.telemetry.counters import Counters
 
 from .batcher import Batcher
 from .calls import Key, Waiter
@@ -37,18 +37,18 @@ class Lane:
         self.dispatcher = dispatcher
         self.endpoint: Endpoint = dispatcher.endpoint
         self.batcher: Batcher = dispatcher.batcher
-        self.tally: Tally = dispatcher.tally
+        self.counters: Counters = dispatcher.counters
         """Of its requests."""
         self.loop: asyncio.AbstractEventLoop = dispatcher.loop
         self._deadlines = deadlines
 
     def __repr__(self) -> str:
-        return f"<Lane {self.endpoint.name}: {self.batcher.callers} callers, {self.line.bucket!r}>"
+        return f"<Lane {self.endpoint.name}: {self.batcher.callers} callers, {self.queue.bucket!r}>"
 
     @property
-    def line(self) -> Line:
+    def queue(self) -> SlotQueue:
         """The queue it waits in."""
-        return self.dispatcher.line
+        return self.dispatcher.queue
 
     @property
     def last_trip(self) -> float:
@@ -60,7 +60,7 @@ class Lane:
     def ask(
         self,
         keys: Sequence[Key],
-        tally: Tally,
+        counters: Counters,
         timeout: float | None = None,
         priority: int = 0,
         max_age: float | None = None,
@@ -68,14 +68,14 @@ class Lane:
         """Admit a call for the rows of ``keys``. It ends with them or with an error of its own."""
         if not self.endpoint.shared:
             max_age = None  # nothing is remembered, and nothing is joined
-        now = self._admit(keys, tally, timeout, priority, max_age)
+        now = self._admit(keys, counters, timeout, priority, max_age)
         emitter = self.dispatcher.emitter
         if emitter is None:
             waiter = Waiter(loop=self.loop)
         else:
-            waiter = emitter.waiter(self.line.key.user, now)
+            waiter = emitter.waiter(self.queue.key.user, now)
         waiter.lane = self
-        waiter.tally = tally
+        waiter.counters = counters
         waiter.keys = keys
         waiter.timer = None
         waiter.sent = False
@@ -90,7 +90,7 @@ class Lane:
         queued = batcher.queued
         batcher.add(waiter, priority, now, max_age)
         if batcher.queued > queued:  # else all of it waits already, or is here
-            self.dispatcher.wake()
+            self.dispatcher.schedule()
         if timeout is not None and not waiter.done():
             self._deadlines.add(waiter, now + timeout)
         return waiter
@@ -98,7 +98,7 @@ class Lane:
     def _admit(
         self,
         keys: Sequence[Key],
-        tally: Tally,
+        counters: Counters,
         timeout: float | None,
         priority: int,
         max_age: float | None,
@@ -111,7 +111,7 @@ class Lane:
         if loop is not self.loop:
             raise WrongLoopError(WRONG_LOOP)
         dispatcher, batcher = self.dispatcher, self.batcher
-        if tally.shut or dispatcher.closed:
+        if counters.shut or dispatcher.closed:
             raise ClientClosedError(f"{self.endpoint.name}: the client is closed")
         if batcher.callers >= dispatcher.policy.max_queue:
             raise QueueFullError(
@@ -124,7 +124,7 @@ class Lane:
             raise refusal
         if timeout is not None:
             self._refuse_hopeless(keys, timeout, priority, now, max_age)
-        tally.calls += 1
+        counters.calls += 1
         return now
 
     def _refuse_hopeless(
@@ -139,18 +139,18 @@ class Lane:
             if math.isnan(timeout):
                 raise InvalidArgumentError("timeout must be seconds, not NaN")
             raise DeadlineExceededError(f"{self.endpoint.name}: no time left", estimated_wait=0.0)
-        line, asking = self.line, self.dispatcher
+        queue, asking = self.queue, self.dispatcher
         if len(keys) <= self.batcher.batch_size:
-            ahead, by = line.ahead(), now + timeout
-            if not ahead and line.bucket.next_free(now) <= by and asking.host.closed_until <= by:
+            ahead, by = queue.ahead(), now + timeout
+            if not ahead and queue.bucket.next_free(now) <= by and asking.host.closed_until <= by:
                 return
-            if line.surely(ahead, now, asking) <= timeout:
+            if queue.surely(ahead, now, asking) <= timeout:
                 return
-            if line.estimate(ahead, now, asking) <= timeout:
+            if queue.estimate(ahead, now, asking) <= timeout:
                 return
         if max_age is not None and self.batcher.knows(keys, now - max_age):
             return
-        wait = line.estimate(line.ahead_of(asking, keys, priority, now), now, asking)
+        wait = queue.estimate(queue.ahead_of(asking, keys, priority, now), now, asking)
         if wait > timeout:
             raise DeadlineExceededError(
                 f"{self.endpoint.name}: the queue alone takes about {wait:.1f} s, more than "
@@ -163,11 +163,11 @@ class Lane:
     def on_cancel(self, waiter: Waiter) -> None:
         """Forget a waiter that was cancelled."""
         self.batcher.leave(waiter)
-        waiter.tally.cancelled += 1
+        waiter.counters.cancelled += 1
 
     def on_timeout(self, waiter: Waiter) -> None:
         """End a waiter whose time is over."""
-        trouble = self.line.bucket.trouble
+        trouble = self.queue.bucket.unavailable_reason
         sent = self.batcher.was_sent(waiter)
         if trouble is not None and not sent:
             self.dispatcher.fail_unreachable(waiter, trouble)
@@ -186,10 +186,10 @@ class Lane:
             )
         self.batcher.fail(waiter, error)
 
-    def open_waiters(self, tally: Tally | None = None) -> set[Waiter]:
-        """Give everybody, or everybody of ``tally``, who isn't answered yet."""
+    def open_waiters(self, counters: Counters | None = None) -> set[Waiter]:
+        """Give everybody, or everybody of ``counters``, who isn't answered yet."""
         return {
             waiter
             for waiter in self.batcher.open_waiters()
-            if not waiter.done() and (tally is None or waiter.tally is tally)
+            if not waiter.done() and (counters is None or waiter.counters is counters)
         }

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from okx_funding import FundingClient
-from okx_funding.buckets import TokenBucket
 from okx_funding.cli import chaos, main
+from okx_funding.ratelimit.bucket import TokenBucket
 from tests.support import virtually
 
 pytestmark = pytest.mark.looptime

@@ -24,7 +24,7 @@ from okx_funding import (
     ServiceUnavailableError,
     Session,
 )
-from okx_funding.circuit import LONGEST, PAUSE, THRESHOLD
+from okx_funding.ratelimit.circuit_breaker import LONGEST, PAUSE, THRESHOLD
 from okx_funding.scheduler.retry import delay
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.faults.server import TRANSFERRED, always, facing, transfer, works

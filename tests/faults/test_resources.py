@@ -23,7 +23,7 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.registry import REGISTRY
+from okx_funding.ratelimit.registry import REGISTRY
 from okx_funding.simulator import Fault, SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.faults.server import (

@@ -21,7 +21,7 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.hosts import Host
+from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.retry import RetryBudget
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.simulator.arrivals import busiest_window

@@ -17,7 +17,7 @@ from okx_funding import (
     Session,
 )
 from okx_funding.endpoints import ENDPOINTS, Endpoint
-from okx_funding.hosts import Host
+from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
 from okx_funding.simulator import Judge, make_judge
 from okx_funding.wire.request import Request

@@ -19,8 +19,8 @@ from hypothesis.stateful import (
 )
 
 from okx_funding import RateLimit
-from okx_funding.buckets import STILL_ON_ITS_WAY, Claim, TokenBucket
-from okx_funding.slots import GUARD, Slot
+from okx_funding.ratelimit.bucket import STILL_ON_ITS_WAY, Claim, TokenBucket
+from okx_funding.ratelimit.slot import GUARD, Slot
 from tests.machines.clock import Clock
 
 pytestmark = pytest.mark.slow

@@ -36,9 +36,9 @@ from okx_funding import (
     ServiceUnavailableError,
     wire,
 )
-from okx_funding.deadlines import GRAIN
 from okx_funding.endpoints import Endpoint
-from okx_funding.hosts import Host
+from okx_funding.scheduler.deadlines import GRAIN
+from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop

@@ -20,7 +20,7 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.buckets_redis import bucket, live_buckets, scripts, store
+from okx_funding.ratelimit.redis import bucket, live_buckets, scripts, store
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.shared.clients import (
     QUICK,

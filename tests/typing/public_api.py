@@ -34,8 +34,8 @@ from okx_funding import (
     ValuationDetails,
     __version__,
 )
-from okx_funding.events import Event, Refused
 from okx_funding.simulator import Arrival, Fault, SimulatedExchange, in_thread
+from okx_funding.telemetry.events import Event, Refused
 
 version: str = __version__
 

@@ -6,12 +6,12 @@ import time
 from typing import Any
 
 from okx_funding.auth.credentials import Credentials
-from okx_funding.buckets import Claim
 from okx_funding.endpoints import GET_TIME, Endpoint
 from okx_funding.errors import ConnectError, OKXError
+from okx_funding.ratelimit.bucket import Claim
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.session import Profile, Session
-from okx_funding.tally import Tally
+from okx_funding.telemetry.counters import Counters
 
 
 class Probe:
@@ -36,7 +36,7 @@ class Probe:
     async def ask(self, endpoint: Endpoint, profile: Profile) -> tuple[Any, float]:
         """The answer's row, and the seconds from send to answer."""
         lane = self.session.lane(endpoint, profile, Claim(endpoint.limit))
-        rows = await lane.ask((None,), Tally(), timeout=self.timeout)
+        rows = await lane.ask((None,), Counters(), timeout=self.timeout)
         return rows[0] if rows else None, lane.last_trip
 
     async def time(self, origin: str | None = None) -> tuple[float, float]:

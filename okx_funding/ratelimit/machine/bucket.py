@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from okx_funding.buckets import SMOOTH, Claim
 from okx_funding.endpoints import RateLimit
-from okx_funding.slots import GUARD, Freezer, RoundTrips
+from okx_funding.ratelimit.bucket import SMOOTH, Claim
+from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips
 
 from . import law
 from .access import Access, Place
@@ -49,7 +49,7 @@ class Queue(Protocol):
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """There will be no slot: tell whoever waits, or only who would wait for ever."""
 
 
@@ -87,7 +87,7 @@ class MachineBucket:
         self.name = name
         self.claims: weakref.WeakKeyDictionary[object, Claim] = weakref.WeakKeyDictionary()
         self.queue: weakref.ref[Any] | None = None
-        self.trouble: str | None = None
+        self.unavailable_reason: str | None = None
         """Why there are no slots, if that is so."""
         self.sent: int = 0
         self.refusals: int = 0
@@ -134,7 +134,7 @@ class MachineBucket:
         self._sends = deque(self._sends, maxlen=min(10 * count, 1000))
 
     def __repr__(self) -> str:
-        state = self.trouble or ("waiting" if self._has_ticket else "resting")
+        state = self.unavailable_reason or ("waiting" if self._has_ticket else "resting")
         return (
             f"<MachineBucket {self.name[:8]}: {self.limit}, {self.pacing}; {state}, "
             f"{self.in_flight} in flight, {self.sent} sent, {self.refusals} refused>"
@@ -228,8 +228,8 @@ class MachineBucket:
         self._adopted.clear()
         self._silent = self._credit_shrank = False
         self._number, self._heard = change.number, now
-        self.trouble = self._access.trouble
-        if self.trouble is None:
+        self.unavailable_reason = self._access.unavailable_reason
+        if self.unavailable_reason is None:
             self._failing_since = None
         taken = change.result
         if taken is None or change.valid:
@@ -264,20 +264,20 @@ class MachineBucket:
     def _failed(self, error: Exception, now: float) -> None:
         """The file can't be used: nothing is sent until it can."""
         self._place.drop(self.name)
-        self.trouble, hopeless = self._place.explain(error)
+        self.unavailable_reason, is_fatal = self._place.explain(error)
         self._retry_at = now + AGAIN
         if self._failing_since is None:
             self._failing_since = now
         impatient = now - self._failing_since > PATIENCE
         if impatient:
             self._failing_since = now
-        if hopeless or impatient:
-            asyncio.get_running_loop().call_soon(self._tell_waiters, not hopeless)
+        if is_fatal or impatient:
+            asyncio.get_running_loop().call_soon(self._tell_waiters, not is_fatal)
 
-    def _tell_waiters(self, patient: bool) -> None:
+    def _tell_waiters(self, only_without_deadline: bool) -> None:
         queue: Queue | None = self.queue() if self.queue is not None else None
-        if queue is not None and self.trouble is not None:
-            queue.give_up(self.trouble, patient=patient)
+        if queue is not None and self.unavailable_reason is not None:
+            queue.fail_waiters(self.unavailable_reason, only_without_deadline=only_without_deadline)
 
     # -- the timer ---------------------------------------------------------------------------
 
@@ -456,7 +456,7 @@ class MachineBucket:
         """How many requests could leave now."""
         seen = self._access.peek()
         if seen is None:
-            return 0 if self.trouble else self.limit.count
+            return 0 if self.unavailable_reason else self.limit.count
         state, at = seen
         law.enter(state, self._number, self._rule, at)
         rule = law.strictest(state.processes.values())

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from okx_funding.errors import InvalidArgumentError
 from okx_funding.client.tracker import OVERLAP, Bookmark, Tracker
+from okx_funding.errors import InvalidArgumentError
 
 FINAL = {"2", "-1"}
 

@@ -41,8 +41,8 @@ from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 
-from .endpoints import RateLimit
-from .slots import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
+from okx_funding.endpoints import RateLimit
+from okx_funding.ratelimit.slot import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 
 STILL_ON_ITS_WAY = 0.25
 """Seconds within which a request that got no answer may still arrive, at least; as long as the
@@ -117,7 +117,7 @@ class Bucket(Protocol):
     callers_served: int
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why there are no slots, if that is so."""
 
     def take(self, now: float) -> Any:
@@ -182,7 +182,7 @@ class TokenBucket:
         self.loop: weakref.ref[asyncio.AbstractEventLoop] | None = None
         self.touched: tuple[float, float] = (0.0, 0.0)
         """When it last changed, by the loop's clock and by the machine's."""
-        self.trouble: str | None = None
+        self.unavailable_reason: str | None = None
         """Why there are no slots: never so here, only where buckets are shared."""
 
         self.sent: int = 0

@@ -15,7 +15,12 @@ import copy
 import math
 import weakref
 
-from .errors import APIError, AuthenticationError, InvalidParameterError, PermissionDeniedError
+from okx_funding.errors import (
+    APIError,
+    AuthenticationError,
+    InvalidParameterError,
+    PermissionDeniedError,
+)
 
 THRESHOLD = 5
 """Failures in a row that open the circuit."""

@@ -6,9 +6,8 @@ import math
 
 from aiolimiter import AsyncLimiter
 
+from okx_funding.ratelimit.bucket import acquire_now
 from okx_funding.scheduler.retry import RETRY_AFTER_CAP, RetryBudget
-
-from .buckets import acquire_now
 
 _GATE = 1.0
 _FIRST_GATE = 0.1

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, TracerProvider
 
-from okx_funding.events import (
+from okx_funding.telemetry.events import (
     BatchDispatched,
     CallEnded,
     CallStarted,

@@ -13,13 +13,12 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from okx_funding.ratelimit.bucket import Bucket
+from okx_funding.ratelimit.registry import BucketKey
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Key
-
-from .buckets import Bucket
-from .events import BucketStatistics
-from .hosts import Host
-from .registry import BucketKey
+from okx_funding.scheduler.host import Host
+from okx_funding.telemetry.events import BucketStatistics
 
 _NOTHING_PROMISED = (0, math.inf)
 
@@ -27,7 +26,7 @@ _NOTHING_PROMISED = (0, math.inf)
 class Sender(Protocol):
     """Who waits in a line for slots, on behalf of callers."""
 
-    line: Line
+    queue: SlotQueue
     host: Host
     batcher: Batcher
 
@@ -37,11 +36,11 @@ class Sender(Protocol):
     def dispatch(self, slot: Any, now: float) -> None:
         """A slot is won: send something."""
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
 
 
-class Line:
+class SlotQueue:
     """The queue before one bucket: those that have something to send. One timer for all."""
 
     def __init__(self, key: BucketKey, bucket: Bucket, loop: asyncio.AbstractEventLoop):
@@ -64,13 +63,13 @@ class Line:
 
     # -- matching --------------------------------------------------------------------------
 
-    def wake(self) -> None:
+    def schedule(self) -> None:
         """Something changed: look once, when everybody of this turn of the loop has asked."""
         if not self.soon:
             self.soon = True
-            self.loop.call_soon(self.pump)
+            self.loop.call_soon(self.assign_slots)
 
-    def pump(self) -> None:
+    def assign_slots(self) -> None:
         """Match those who wait with free slots; then sleep until the next slot is due."""
         self.soon = False
         self._promise = _NOTHING_PROMISED
@@ -114,24 +113,24 @@ class Line:
 
     def _ring(self) -> None:
         self._timer = None
-        self.pump()
+        self.assign_slots()
 
-    def move_to(self, heir: Line) -> None:
+    def move_to(self, heir: SlotQueue) -> None:
         """All its members queue before another bucket from now on."""
         if heir is self:
             return
         self._sleep(math.inf)
         for sender in list(self.members):
-            sender.line = heir
+            sender.queue = heir
             heir.members.add(sender)
         heir.senders.update(self.senders)
         self.senders.clear()
-        heir.wake()
+        heir.schedule()
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """There won't be a slot: whoever waits is told, or only who has no deadline."""
         for sender in list(self.members):
-            sender.give_up(reason, patient=patient)
+            sender.fail_waiters(reason, only_without_deadline=only_without_deadline)
 
     # -- foretelling -----------------------------------------------------------------------
 
@@ -162,7 +161,7 @@ class Line:
     def surely(self, requests: int, now: float, asking: Sender) -> float:
         """Seconds within which a slot is won after so many other requests, and many more.
 
-        One reckoning serves everybody who comes until the next pump.
+        One reckoning serves everybody who comes until the next assign_slots.
         """
         promised, by = self._promise
         if requests > promised:

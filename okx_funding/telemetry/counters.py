@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 
 
-class Tally:
+class Counters:
     """What was counted for one client, or for one lane.
 
     ``total`` is the sum for a whole session: it asks its living parts, and inherits from a part
@@ -26,7 +26,7 @@ class Tally:
         "total",
     )
 
-    def __init__(self, total: Total | None = None) -> None:
+    def __init__(self, total: TotalCounters | None = None) -> None:
         self.calls: int = 0
         self.answered: int = 0
         self.failed: int = 0
@@ -38,7 +38,7 @@ class Tally:
         """Whether its client takes no more calls."""
         self.over: bool = False
         """Whether its client is closed: nothing is asked once more for it."""
-        self.total: Total | None = total
+        self.total: TotalCounters | None = total
         if total is not None:
             total.living.add(self)
 
@@ -46,7 +46,7 @@ class Tally:
         if self.total is not None:
             self.total.ended.include(self)
 
-    def include(self, other: Tally) -> None:
+    def include(self, other: Counters) -> None:
         """Count all that ``other`` counted."""
         self.calls += other.calls
         self.answered += other.answered
@@ -57,21 +57,21 @@ class Tally:
         self.retries += other.retries
 
 
-class Total:
+class TotalCounters:
     """The sum of tallies that live and of those that ended."""
 
     def __init__(self) -> None:
-        self.living: weakref.WeakSet[Tally] = weakref.WeakSet()
-        self.ended: Tally = Tally()
+        self.living: weakref.WeakSet[Counters] = weakref.WeakSet()
+        self.ended: Counters = Counters()
 
     def shut(self) -> None:
         """No more calls are taken."""
-        for tally in list(self.living):
-            tally.shut = True
+        for counters in list(self.living):
+            counters.shut = True
 
-    def sum(self) -> Tally:
+    def sum(self) -> Counters:
         """All that was counted."""
-        everything = Tally()
-        for tally in (self.ended, *self.living):
-            everything.include(tally)
+        everything = Counters()
+        for counters in (self.ended, *self.living):
+            everything.include(counters)
         return everything

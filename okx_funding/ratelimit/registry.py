@@ -9,11 +9,11 @@ import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from .auth.credentials import Credentials
-from .buckets import Claim, TokenBucket
-from .circuit import AuthCircuit, EndpointCircuit
-from .endpoints import RateLimit
-from .errors import WrongLoopError
+from okx_funding.auth.credentials import Credentials
+from okx_funding.endpoints import RateLimit
+from okx_funding.errors import WrongLoopError
+from okx_funding.ratelimit.bucket import Claim, TokenBucket
+from okx_funding.ratelimit.circuit_breaker import AuthCircuit, EndpointCircuit
 
 _USERS = 100_000
 _FEW = 256

@@ -1,6 +1,6 @@
 """Token buckets that many processes and machines share, kept in Redis 6.2 or later, or Valkey.
 
-The law is that of `okx_funding.buckets`: N slots, each held over the round trip and a window
+The law is that of `okx_funding.ratelimit.bucket`: N slots, each held over the round trip and a window
 longer. Here a slot is a moment at which it is free again, by the server's clock, in one hash for
 each bucket. Two scripts take slots and give them back, so nobody sees half of a change.
 

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from okx_funding.events import (
+from okx_funding.telemetry.events import (
     BatchDispatched,
     BucketStatistics,
     CallEnded,

@@ -182,7 +182,7 @@ class LineMachine(RuleBasedStateMachine):
         assert not self.road._in_flight
         for client in self.clients:
             for lane in client._lanes.values():
-                bucket: Any = lane.line.bucket
+                bucket: Any = lane.queue.bucket
                 now = asyncio.get_running_loop().time()
                 assert bucket.in_flight == 0
                 assert bucket.slots_free(now) == bucket.limit.count

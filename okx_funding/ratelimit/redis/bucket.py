@@ -15,9 +15,9 @@ import weakref
 from collections import deque
 from typing import Any
 
-from okx_funding.buckets import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
 from okx_funding.endpoints import RateLimit
-from okx_funding.slots import GUARD, Freezer, RoundTrips, Slot
+from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
+from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips, Slot
 
 from .scripts import CLAIM, GRACE, LOOK, Taken, microseconds
 from .words import Post, Queue, Return, SharedSlot
@@ -80,9 +80,9 @@ class SharedBucket:
         )
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why there are no slots, if that is so."""
-        return None if self._share is not None else self._post.trouble
+        return None if self._share is not None else self._post.unavailable_reason
 
     def idle(self) -> bool:
         """Whether nobody lives with it and it holds nothing."""
@@ -124,14 +124,14 @@ class SharedBucket:
 
     def _want(self, now: float) -> None:
         self._wished = True
-        if self._post.hopeless and (queue := self._queue()) is not None:
+        if self._post.is_fatal and (queue := self._queue()) is not None:
             queue.loop.call_soon(self._refuse)
         elif not self._asking and now >= self._ask_at:
             self._ask()
 
     def _refuse(self) -> None:
-        if self.trouble is not None:
-            self.give_up(self.trouble, patient=False)
+        if self.unavailable_reason is not None:
+            self.fail_waiters(self.unavailable_reason, only_without_deadline=False)
 
     def _ask(self) -> None:
         self._stop_waiting()
@@ -212,7 +212,7 @@ class SharedBucket:
     def _wake(self) -> None:
         """Let the queue take what it can use; then give back and leave what it can't."""
         if (queue := self._queue()) is not None:
-            queue.wake()
+            queue.schedule()
         asyncio.get_running_loop().call_soon(self._tidy)
 
     def _tidy(self) -> None:
@@ -330,10 +330,10 @@ class SharedBucket:
             self._share.frozen_until = not_before + self._window
         self._wake()
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """Tell those who would wait for ever, or everybody, that there will be no slot."""
         if self._share is None and (queue := self._queue()) is not None:
-            queue.give_up(reason, patient=patient)
+            queue.fail_waiters(reason, only_without_deadline=only_without_deadline)
 
     def find(self, *, silent: bool) -> None:
         """Redis is back. ``silent``: others may have sent what it doesn't know of."""
@@ -387,7 +387,7 @@ class SharedBucket:
         """How many requests of this process could leave now, as far as it knows."""
         if self._share is not None:
             return self._share.slots_free(now)
-        if self._waits or self.trouble is not None or now < self._frozen_until:
+        if self._waits or self.unavailable_reason is not None or now < self._frozen_until:
             return 0
         return max(0, self._count - self.in_flight)
 

@@ -27,7 +27,7 @@ from .diagnosis import diagnosis
 from .scripts import GIVE, INBOX, TAKE, Taken, hint_of
 from .words import Return
 
-logger: logging.Logger = logging.getLogger("okx_funding.buckets")
+logger: logging.Logger = logging.getLogger("okx_funding.ratelimit.bucket")
 
 ANSWER_WITHIN = 1.0
 """Seconds within which Redis has to answer, unless the URL names a ``socket_timeout``."""
@@ -112,7 +112,7 @@ class Store(Protocol):
     def hinted(self, name: str, due_in: float) -> None:
         """A message for the bucket ``name``."""
 
-    def outlasted(self, reason: str, *, patient: bool) -> None:
+    def outlasted(self, reason: str, *, only_without_deadline: bool) -> None:
         """Tell those who would wait for ever, or everybody, that waiting is of no use."""
 
 
@@ -126,9 +126,9 @@ class Link:
         self, connector: Connector, process: str, store: Store, *, attentive: bool
     ) -> None:
         self.process = process
-        self.trouble: str | None = None
+        self.unavailable_reason: str | None = None
         """Why nothing can be asked, if that is so."""
-        self.hopeless: bool = False
+        self.is_fatal: bool = False
         """Whether waiting is of no use then."""
         self._connector = connector
         self._store = store
@@ -166,7 +166,7 @@ class Link:
         """Say what is left to say, if Redis hears it within a second, and part."""
         if self._task is None:
             return
-        if self.trouble is None:
+        if self.unavailable_reason is None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_WITHIN):
                     await self._all_said.wait()
@@ -220,32 +220,34 @@ class Link:
     def _connected(self, server: bytes | None) -> None:
         same = server is not None and server == self._server
         self._server = server
-        if self.trouble is not None:
+        if self.unavailable_reason is not None:
             # Where processes may go on by their shares, some may not know yet that they needn't.
             silent = not same or (self._attentive and self._failures > 1)
-            self.trouble, self.hopeless = None, False
+            self.unavailable_reason, self.is_fatal = None, False
             self._store.found(silent=silent)
 
     def _failed(self, error: BaseException) -> None:
         now = asyncio.get_running_loop().time()
-        words, self.hopeless = diagnosis(error)
-        in_touch = self.trouble is None
-        self.trouble = f"the shared buckets at {self._connector.where} can't be used: {words}"
+        words, self.is_fatal = diagnosis(error)
+        in_touch = self.unavailable_reason is None
+        self.unavailable_reason = (
+            f"the shared buckets at {self._connector.where} can't be used: {words}"
+        )
         self._failures += 1
         if self._failures == 1:
             self._lost_at, self._told = now, 0
         elif self._failures == 2:
-            logger.warning("%s", self.trouble)
+            logger.warning("%s", self.unavailable_reason)
         if in_touch:
             self._asks.clear()
             self._returns.extendleft(owed for owed in self._owed if isinstance(owed, Return))
             self._owed.clear()
             self._store.lost()
-        if self.hopeless:
-            self._store.outlasted(self.trouble, patient=False)
+        if self.is_fatal:
+            self._store.outlasted(self.unavailable_reason, only_without_deadline=False)
         elif now - self._lost_at > PATIENCE * (self._told + 1):
             self._told += 1
-            self._store.outlasted(self.trouble, patient=True)
+            self._store.outlasted(self.unavailable_reason, only_without_deadline=True)
 
     def _in_touch(self) -> None:
         """A script was run, so that all is well."""

@@ -11,7 +11,7 @@ from redis import exceptions
 from redis.asyncio.connection import AbstractConnection
 
 from okx_funding.errors import BucketsUnreachableError
-from okx_funding.slots import GUARD
+from okx_funding.ratelimit.slot import GUARD
 
 from .diagnosis import diagnosis
 from .link import Connector, hang_up

@@ -17,13 +17,13 @@ class Queue(Protocol):
 
     loop: asyncio.AbstractEventLoop
 
-    def wake(self) -> None:
+    def schedule(self) -> None:
         """A slot may be had: take it, in the next turn of the loop."""
 
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """There will be no slot: tell whoever waits, or only who would wait for ever."""
 
 
@@ -35,11 +35,11 @@ class Post(Protocol):
         """What Redis knows this process by."""
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why Redis can't be used, if that is so."""
 
     @property
-    def hopeless(self) -> bool:
+    def is_fatal(self) -> bool:
         """Whether waiting is of no use then."""
 
     @property

@@ -10,10 +10,10 @@ import socket
 from collections.abc import Mapping
 from typing import Literal
 
-from okx_funding.buckets import Claim
 from okx_funding.endpoints import ENDPOINTS, RateLimit
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.registry import BucketKey
+from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.registry import BucketKey
 
 from .bucket import SharedBucket
 from .link import BEAT, Connector, Link
@@ -61,7 +61,7 @@ class RedisBuckets:
     def __repr__(self) -> str:
         if not hasattr(self, "_link"):  # a traceback asks while __init__ is still at work
             return "<RedisBuckets>"
-        return f"<RedisBuckets at {self.where}: {self.trouble or 'well'}>"
+        return f"<RedisBuckets at {self.where}: {self.unavailable_reason or 'well'}>"
 
     # -- buckets ---------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class RedisBuckets:
                 self._sweep()
             bucket = self._buckets[key] = SharedBucket(name_of(key), claim, self)
             self._by_name[bucket.name] = bucket
-            if self.trouble is not None:
+            if self.unavailable_reason is not None:
                 self._lose(key, bucket)
         return bucket
 
@@ -117,14 +117,14 @@ class RedisBuckets:
     # -- what buckets want to know and say ---------------------------------------------------
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why Redis can't be used, if that is so."""
-        return self._link.trouble
+        return self._link.unavailable_reason
 
     @property
-    def hopeless(self) -> bool:
+    def is_fatal(self) -> bool:
         """Whether waiting is of no use then."""
-        return self._link.hopeless
+        return self._link.is_fatal
 
     @property
     def settle(self) -> float:
@@ -171,10 +171,10 @@ class RedisBuckets:
         if bucket is not None:
             bucket.hint(due_in, asyncio.get_running_loop().time())
 
-    def outlasted(self, reason: str, *, patient: bool) -> None:
+    def outlasted(self, reason: str, *, only_without_deadline: bool) -> None:
         """Tell those who would wait for ever, or everybody, that waiting is of no use."""
         for bucket in list(self._buckets.values()):
-            bucket.give_up(reason, patient=patient)
+            bucket.fail_waiters(reason, only_without_deadline=only_without_deadline)
 
     # -- closing -----------------------------------------------------------------------------
 

@@ -11,8 +11,10 @@ from email.utils import format_datetime
 import pytest
 
 from okx_funding import HTTPStatusError, RateLimit, RateLimitError
-from okx_funding.ratelimit.bucket import Claim, TokenBucket
-from okx_funding.ratelimit.slot import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
+from okx_funding.ratelimit.backoff import LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.ratelimit.interface import Claim
+from okx_funding.ratelimit.slot import GUARD
 from okx_funding.simulator import Fault
 from okx_funding.wire.response import Response
 from tests.machines.clock import Clock, Hands

@@ -326,7 +326,7 @@ async def test_reading_statistics_changes_nothing():
         bucket: Any = lane.line.bucket
 
         def state():
-            return repr(bucket), bucket.touched, list(bucket._idle), lane.line._timer, repr(lane)
+            return repr(bucket), bucket.touched, list(bucket.slots.idle), lane.queue._timer, repr(lane)
 
         before = state()
         told = client.statistics()

@@ -200,6 +200,6 @@ async def nothing_left(session: Session) -> None:
             assert not place, (lane, place)
         bucket = lane.queue.bucket
         assert isinstance(bucket, TokenBucket)
-        assert not bucket._out, lane
+        assert not bucket.slots.in_flight, lane
     if session._deadlines is not None:
         assert not any(tickets for tickets, _ in session._deadlines._timers.values())

@@ -25,8 +25,8 @@ from okx_funding.endpoints import (
 )
 from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
 from okx_funding.models import AssetValuation, NonTradableAsset
-from okx_funding.ratelimit.bucket import Claim
-from okx_funding.ratelimit.slot import REFUSAL_COOLDOWN
+from okx_funding.ratelimit.backoff import REFUSAL_COOLDOWN
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.scheduler.calls import Key, keys_of
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.scheduler.lane import Lane

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from okx_funding.ratelimit.bucket import Bucket
+from okx_funding.ratelimit.interface import Bucket
 from okx_funding.ratelimit.registry import BucketKey
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Key

@@ -8,7 +8,7 @@ from typing import Any
 from okx_funding.auth.credentials import Credentials
 from okx_funding.endpoints import GET_TIME, Endpoint
 from okx_funding.errors import ConnectError, OKXError
-from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.scheduler.dispatcher import Policy
 from okx_funding.session import Profile, Session
 from okx_funding.telemetry.counters import Counters

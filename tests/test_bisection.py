@@ -17,9 +17,9 @@ from okx_funding import (
     RateLimit,
     RateLimitError,
 )
-from okx_funding.scheduler.batcher import QUARANTINE, QUARANTINED
 from okx_funding.scheduler.bisection import INCONCLUSIVE_AFTER, Bisection, named_in
 from okx_funding.scheduler.pending import PendingKey
+from okx_funding.scheduler.quarantine import QUARANTINE, QUARANTINED
 from okx_funding.wire.codes import ERROR_OF_CODE
 from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
 from tests.wireless import (
@@ -609,7 +609,7 @@ async def test_suspicion_ends_with_time():
         await asyncio.sleep(QUARANTINE + 1)
         await client.get_non_tradable_assets(["A", "BAD"])
         assert session.okx.asked[-1] == ("A", "BAD")
-        assert not client._lanes[ASSETS].batcher._quarantine
+        assert not client._lanes[ASSETS].batcher._keys.quarantine
 
 
 async def test_suspects_are_bounded_in_number():
@@ -619,7 +619,7 @@ async def test_suspects_are_bounded_in_number():
         await asyncio.gather(*(refused(client, key) for key in keys[:20]))
         for key in keys[20:]:
             await refused(client, key)
-        suspects = client._lanes[ASSETS].batcher._quarantine
+        suspects = client._lanes[ASSETS].batcher._keys.quarantine
         assert len(suspects) == QUARANTINED
         assert keys[-1] in suspects
         assert keys[0] not in suspects

@@ -313,7 +313,7 @@ async def test_a_refused_currency_changes_nothing_for_good():
         await outcomes(client.get_non_tradable_assets("BAD"))
         await asyncio.sleep(301)
         await outcomes(client.get_non_tradable_assets("WORSE"))
-        assert list(client._lanes[ASSETS].batcher._quarantine) == ["WORSE"]
+        assert list(client._lanes[ASSETS].batcher._keys.quarantine) == ["WORSE"]
 
 
 # -- numbers ------------------------------------------------------------------------------------

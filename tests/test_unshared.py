@@ -76,7 +76,7 @@ async def test_a_refused_call_puts_nothing_into_quarantine():
         client = session.client()
         session.okx.next = [error("51000")]
         assert (await failure_of(ask(client), InvalidParameterError)).currencies == ()
-        assert not client._open(MOVE).batcher._quarantine
+        assert not client._open(MOVE).batcher._keys.quarantine
 
 
 async def test_who_leaves_does_not_end_what_is_on_the_wire():

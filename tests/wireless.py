@@ -190,11 +190,11 @@ async def nothing_left(session: Session) -> None:
         batcher = lane.batcher
         assert (batcher.callers, batcher.queued) == (0, 0), lane
         for place in (
-            batcher._waiting,
-            batcher._bisections,
-            batcher._suspects,
-            batcher._long,
-            batcher._out,
+            batcher._keys.by_key,
+            batcher.bisections._idle,
+            batcher.bisections.suspects,
+            batcher._keys.long,
+            batcher._batches,
             lane.dispatcher._backing_off,
         ):
             assert not place, (lane, place)

@@ -51,11 +51,13 @@ from okx_funding.wire.request import Request, build_request
 from okx_funding.wire.response import Response, parse_response
 
 from .batch import Batch
-from .batcher import PART, Batcher, Job
+from .batcher import Batcher
 from .calls import Key, Waiter, args_of
 from .emitter import EventEmitter
 from .in_flight import InFlight
 from .outcome import Bisect, Fail, FixClock, Reject, Retry, decide, outcome_unknown
+from .pending import BACKING_OFF
+from .resolve import PART, Job
 
 logger: logging.Logger = logging.getLogger("okx_funding.dispatcher")
 
@@ -324,7 +326,7 @@ class Dispatcher:
         self.host.budget.succeeded(again=batch.failures > 0)
         self.in_flight.tell(self.batcher.resolve(batch, self._rows_by_key(batch, rows)))
         if batch.bisection is not None:
-            self.batcher.group_passed(batch, self.loop.time())
+            self.batcher.bisections.passed(batch, self.loop.time())
             self.schedule()
 
     def _rows_by_key(self, batch: Batch, rows: list[Any]) -> Callable[[Key], list[Any]]:
@@ -404,7 +406,7 @@ class Dispatcher:
 
     def _again(self, batch: Batch, error: OKXError, wait: float = 0.0) -> None:
         """Queue it once more, in ``wait`` seconds, for whoever still waits."""
-        self.batcher.back_off(batch)
+        batch.set_state(BACKING_OFF)
         if self.closed or self._any_closed:
             waiters = {waiter: None for waiter, _ in batch.waiters()}
             if all(self._is_closed_for(waiter) for waiter in waiters):
@@ -433,10 +435,10 @@ class Dispatcher:
         batcher, now = self.batcher, self.loop.time()
         batch.count(requests=1)
         if batch.bisection is not None:
-            self.in_flight.tell(batcher.group_refused(batch, error, now))
+            self.in_flight.tell(batcher.bisections.refused(batch, error, now))
         elif len(batch.pending) == 1:
-            self.in_flight.tell(batcher.mark_invalid(batch, error, now))
-        elif not batcher.start_bisection(batch, error, now):
+            self.in_flight.tell(batcher.bisections.mark_invalid(batch, error, now))
+        elif not batcher.bisections.start(batch, error, now):
             self._again(batch, error)
         self.schedule()
 
@@ -456,7 +458,7 @@ class Dispatcher:
         batch.joinable = False
         self.in_flight.tell(self._failing((waiter for waiter, _ in batch.waiters()), error, batch))
         if batch.bisection is not None:
-            self.batcher.group_failed(batch, self.loop.time())
+            self.batcher.bisections.failed(batch, self.loop.time())
             self.schedule()
 
     def _failing(

@@ -140,15 +140,15 @@ class SlotQueue:
 
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
-        return sum([sender.batcher.requests() for sender in self.senders])
+        return sum([sender.batcher.forecast.requests() for sender in self.senders])
 
     def ahead_of(self, sender: Sender, keys: Sequence[Key], priority: int, now: float) -> int:
         """Requests that leave before the one with the last of the first turn of ``keys``."""
-        requests = sender.batcher.requests_before(keys, priority, now)
+        requests = sender.batcher.forecast.requests_before(keys, priority, now)
         turns = requests + 1
         for other in self.senders:
             if other is not sender and other.host.closed_until <= now:
-                ahead = other.batcher.requests_of_others_before(priority, now)
+                ahead = other.batcher.forecast.requests_of_others_before(priority, now)
                 equal = other.batcher.priority() <= priority
                 requests += min(ahead, turns) if equal else ahead
         return requests

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Self
 
 from aiolimiter import AsyncLimiter
 
-from okx_funding.arguments import count
+from okx_funding.api.account import GET_SYSTEM_TIME
+from okx_funding.api.params import count
+from okx_funding.api.spec import Endpoint, RateLimit
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.secret import Secret
 from okx_funding.auth.signing import timestamp
-from okx_funding.endpoints import GET_TIME, Endpoint, RateLimit
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from okx_funding.ratelimit.bucket import Bucket, Claim
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
@@ -185,7 +186,7 @@ class Session:
     def lane(self, endpoint: Endpoint, profile: Profile, claim: Claim) -> Lane:
         """The lane of one endpoint for one profile. It lives as long as somebody holds it."""
         loop = self._bind()
-        claim = claim.within(endpoint.limit)
+        claim = claim.within(endpoint.limits[0])
         key = (endpoint.name, profile, claim)
         lane = self._lanes.get(key)
         if lane is not None:
@@ -226,7 +227,7 @@ class Session:
     def _queue(
         self, endpoint: Endpoint, profile: Profile, claim: Claim, loop: asyncio.AbstractEventLoop
     ) -> SlotQueue:
-        if endpoint.scope == "ip" or profile.credentials is None:
+        if "ip" in endpoint.limits[0].per or profile.credentials is None:
             user = "this address"
         else:
             mark = profile.credentials.mark
@@ -234,7 +235,7 @@ class Session:
             if user != mark:
                 self._move(mark, user, loop)
         key = BucketKey(profile.origin, profile.demo, user, endpoint.name)
-        if self._store is not None and endpoint.scope != "ip":
+        if self._store is not None and "ip" not in endpoint.limits[0].per:
             self._store.longest_request = max(self._store.longest_request, profile.request_timeout)
             return _queue_of(self._store.bucket(key, claim), key, loop)
         return _local_queue(key, claim, loop)
@@ -317,7 +318,7 @@ class Session:
         profile = dataclasses.replace(profile, credentials=None, observer=None)
         for attempt in range(5):  # everybody who signs depends on it
             with contextlib.suppress(OKXError):
-                lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
+                lane = self.lane(GET_SYSTEM_TIME, profile, Claim(GET_SYSTEM_TIME.limits[0]))
                 rows = await lane.ask((None,), Counters(), timeout=profile.request_timeout)
                 if rows:
                     wall = time.time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from okx_funding.endpoints import ENDPOINTS, Scope
+from okx_funding.api.table import ENDPOINTS
 
 from . import show
 
@@ -29,8 +29,8 @@ def limits(args: argparse.Namespace) -> None:
                     "name": endpoint.name,
                     "method": endpoint.method,
                     "path": endpoint.path,
-                    "count": endpoint.limit.count,
-                    "period": endpoint.limit.period,
+                    "count": endpoint.limits[0].count,
+                    "period": endpoint.limits[0].period,
                     "scope": endpoint.scope,
                     "permission": endpoint.permission,
                     "maxKeys": endpoint.batch_size,
@@ -45,7 +45,7 @@ def limits(args: argparse.Namespace) -> None:
         table.add_row(
             endpoint.name,
             str(endpoint),
-            str(endpoint.limit),
+            str(endpoint.limits[0]),
             _COUNTED_BY[endpoint.scope],
             f"up to {endpoint.batch_size}" if endpoint.batch_size > 1 else "-",
         )

@@ -13,9 +13,9 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
+from okx_funding.api.spec import RateLimit
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import profile_names
-from okx_funding.endpoints import RateLimit
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError
 from okx_funding.session import Session
 from okx_funding.telemetry.events import Observer, Statistics

@@ -6,25 +6,20 @@ from collections.abc import Awaitable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from okx_funding.arguments import (
-    count,
-    currencies,
-    limits,
-    number,
-    origin_of,
-    seconds,
-    valuation_unit,
-)
-from okx_funding.auth.credentials import Credentials, resolve
-from okx_funding.endpoints import (
-    GET_ACCOUNT_CONFIG,
+from okx_funding.api.account import GET_ACCOUNT_CONFIG
+from okx_funding.api.assets import (
     GET_ASSET_VALUATION,
     GET_NON_TRADABLE_ASSETS,
-    Endpoint,
-    RateLimit,
+    AssetValuation,
+    NonTradableAsset,
+    valuation_unit,
 )
+from okx_funding.api.params import count, currencies, number, seconds
+from okx_funding.api.spec import Endpoint, RateLimit
+from okx_funding.api.table import rate_limits
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.auth.settings import origin_of
 from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
-from okx_funding.models import AssetValuation, NonTradableAsset
 from okx_funding.ratelimit.bucket import Claim
 from okx_funding.ratelimit.slot import REFUSAL_COOLDOWN
 from okx_funding.scheduler.calls import Key, keys_of
@@ -234,7 +229,7 @@ class FundingClient:
             if not rows or not rows[0].uid:
                 raise DecodeError(f"{GET_ACCOUNT_CONFIG} answered no uid")
             known = rows[0].uid
-            session.identify(self._profile, known)
+            session.get_user_id(self._profile, known)
         return known
 
     # -- the road --------------------------------------------------------------------------
@@ -273,7 +268,7 @@ class FundingClient:
 
     def _open(self, endpoint: Endpoint) -> Lane:
         session = self._started()
-        limit = self._limits.get(endpoint.name, endpoint.limit)
+        limit = self._limits.get(endpoint.name, endpoint.limits[0])
         claim = Claim(limit, self._refusal_cooldown, self._silent_start)
         lane = self._lanes[endpoint.name] = session.lane(endpoint, self._profile, claim)
         return lane

@@ -33,6 +33,12 @@ class Sender(Protocol):
     def ready(self, now: float) -> bool:
         """Whether there is something to send that somebody wants."""
 
+    def free_at(self, now: float) -> float:
+        """When its host and its further limits let it send; inf where an answer must come first."""
+
+    def take(self, now: float) -> Any:
+        """A slot for a request that leaves now, of every limit that it counts for; or None."""
+
     def dispatch(self, slot: Any, now: float) -> None:
         """A slot is won: send something."""
 
@@ -78,11 +84,11 @@ class SlotQueue:
         while self.senders:
             sender = self._next(now)
             if sender is None:
-                until = min([each.host.free_at(now) for each in self.senders], default=math.inf)
+                until = min([each.free_at(now) for each in self.senders], default=math.inf)
                 break
-            slot = self.bucket.take(now)
+            slot = sender.take(now)
             if slot is None:
-                until = self.bucket.next_free(now)
+                until = max(self.bucket.next_free(now), sender.free_at(now))
                 break
             del self.senders[sender]
             self.senders[sender] = None  # it had its turn, and is the last now
@@ -96,7 +102,7 @@ class SlotQueue:
         senders = self.senders
         for sender in [sender for sender in senders if not sender.ready(now)]:
             del senders[sender]
-        able = [sender for sender in senders if sender.host.free_at(now) <= now]
+        able = [sender for sender in senders if sender.free_at(now) <= now]
         if len(able) < 2:
             return able[0] if able else None
         priority = min(able, key=lambda sender: sender.batcher.rank()).batcher.priority()

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from okx_funding.api.spec import RateLimit
 from okx_funding.auth.credentials import Credentials
-from okx_funding.endpoints import RateLimit
 from okx_funding.simulator import Fault, SimulatedExchange, TokenBucketJudge
 from okx_funding.simulator.arrivals import busiest_window, utilisation
 
@@ -68,7 +68,7 @@ async def test_public_time_is_counted_by_address(ask):
     async with SimulatedExchange(users=[one, two]) as exchange:
         assert await codes(ask, exchange, 10, TIME, credentials=one) == ["0"] * 10
         assert await codes(ask, exchange, 1, TIME, credentials=two) == ["50011"]
-        assert exchange.busiest_window("get_time") == 11
+        assert exchange.busiest_window("get_system_time") == 11
 
 
 async def test_a_wrongly_signed_request_is_not_charged(exchange, ask):

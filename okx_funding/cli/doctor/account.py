@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from okx_funding.api.account import GET_ACCOUNT_CONFIG, AccountConfig
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import SITES
 from okx_funding.cli.outcome import CREDENTIALS, exit_code, in_options
-from okx_funding.endpoints import GET_ACCOUNT_CONFIG
 from okx_funding.errors import (
     APIError,
     AuthenticationError,
@@ -16,7 +16,6 @@ from okx_funding.errors import (
     PermissionDeniedError,
     RateLimitError,
 )
-from okx_funding.models import AccountConfig
 
 from .finding import Finding
 from .machine import ACCOUNTS
@@ -51,7 +50,7 @@ async def key(
     if config is None:
         yield Finding("Key", "problem", f"{GET_ACCOUNT_CONFIG} answered no row")
         return
-    probe.session.identify(profile, config.uid)
+    probe.session.get_user_id(profile, config.uid)
     if credentials.user_id not in (None, config.uid):
         yield Finding(
             "Key",

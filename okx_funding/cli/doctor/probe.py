@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from okx_funding.api.account import GET_SYSTEM_TIME
+from okx_funding.api.spec import Endpoint
 from okx_funding.auth.credentials import Credentials
-from okx_funding.endpoints import GET_TIME, Endpoint
 from okx_funding.errors import ConnectError, OKXError
 from okx_funding.ratelimit.bucket import Claim
 from okx_funding.scheduler.dispatcher import Policy
@@ -35,13 +36,13 @@ class Probe:
 
     async def ask(self, endpoint: Endpoint, profile: Profile) -> tuple[Any, float]:
         """The answer's row, and the seconds from send to answer."""
-        lane = self.session.lane(endpoint, profile, Claim(endpoint.limit))
+        lane = self.session.lane(endpoint, profile, Claim(endpoint.limits[0]))
         rows = await lane.ask((None,), Counters(), timeout=self.timeout)
         return rows[0] if rows else None, lane.last_trip
 
     async def time(self, origin: str | None = None) -> tuple[float, float]:
         """OKX's clock less this machine's, and the round trip; both in seconds."""
-        row, trip = await self.ask(GET_TIME, self.profile(None, origin))
+        row, trip = await self.ask(GET_SYSTEM_TIME, self.profile(None, origin))
         return row.ts / 1000 + trip / 2 - time.time(), trip
 
 

@@ -15,7 +15,7 @@ import weakref
 from collections import deque
 from typing import Any
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
 from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips, Slot
 

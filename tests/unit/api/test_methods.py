@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ PAGE = (
 )
 """What every page takes, and what is sent for it."""
 
-CALLS = [
+CALLS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("get_currencies", {"ccy": ["BTC", "ETH"]}, {"ccy": ("BTC", "ETH")}),
     ("get_balances", {}, {"ccy": (None,)}),
     ("get_non_tradable_assets", {"ccy": "CELT"}, {"ccy": ("CELT",)}),

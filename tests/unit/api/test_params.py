@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
+from traceback import walk_tb
 
 import pytest
 from hypothesis import given
@@ -182,12 +183,11 @@ def test_a_secret_is_wrapped_and_never_told():
     with pytest.raises(InvalidArgumentError) as refused:
         check.secret("passphrase", "open-sesame ")
     assert "open-sesame" not in str(refused.value)
-    frames = []
-    traceback = refused.tb
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == check.__file__:
-            frames.append(repr(traceback.tb_frame.f_locals))
-        traceback = traceback.tb_next
+    frames = [
+        repr(frame.f_locals)
+        for frame, _ in walk_tb(refused.tb)
+        if frame.f_code.co_filename == check.__file__
+    ]
     assert frames
     assert not any("open-sesame" in frame for frame in frames)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import pickle
 from datetime import UTC, datetime
@@ -24,9 +25,9 @@ from okx_funding.api.table import ENDPOINTS
 from .support import samples
 
 try:
-    from okx_funding.wire.codec import codec_of
-except ImportError:
-    from okx_funding.codec import codec_of  # type: ignore[import-not-found,no-redef,unused-ignore]
+    codec_of = importlib.import_module("okx_funding.wire.codec").codec_of
+except ModuleNotFoundError:
+    codec_of = importlib.import_module("okx_funding.codec").codec_of
 
 SAMPLES = list(samples())
 
@@ -48,11 +49,11 @@ def same(sent: Any, field: Any) -> bool:
     if isinstance(field, list | tuple):
         return len(sent) == len(field) and all(map(same, sent, field))
     if isinstance(field, Decimal):
-        return isinstance(sent, str) and f"{field:f}" == sent
+        return bool(f"{field:f}" == sent)
     if isinstance(field, int) and not isinstance(field, bool):
-        return str(sent) == str(field)
+        return bool(str(sent) == str(field))
     if field is None:
-        return sent == ""
+        return bool(sent == "")
     return bool(sent == field)
 
 

@@ -263,5 +263,6 @@ async def test_a_walk_keeps_no_rows(name):
     walk = Modelled(model).walk(name)
     async for _ in walk:
         assert len(walk._rows) <= 100
+        assert walk.cursor is not None
         assert len(walk.cursor.ids) <= 3
         assert len(walk._walk._ids) <= 100

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -50,6 +49,6 @@ def _plain(value: Any) -> Any:
         return {name: _plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, Secret):
         return "***"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(each) for each in value]
+    if isinstance(value, list):
+        return list(map(_plain, cast("list[Any]", value)))
     return value

@@ -194,7 +194,7 @@ class Walk(Generic[R]):
 
     def _new(self, rows: Sequence[R], ordered: bool) -> list[R]:
         """The rows that weren't passed before, each once."""
-        new = []
+        new: list[R] = []
         seen: set[tuple[int, str]] = set()
         newest: int | None = None
         for row in rows:

@@ -264,7 +264,7 @@ async def test_a_valuation_says_its_unit(ccy, unit):
 
 async def test_the_yen_is_jpy():
     with pytest.raises(InvalidArgumentError, match="the yen is JPY, not 'JP'"):
-        await Noting().get_asset_valuation("JP")  # type: ignore[arg-type]
+        await Noting().get_asset_valuation("JP")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -50,5 +50,5 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Secret):
         return "***"
     if isinstance(value, list):
-        return list(map(_plain, cast("list[Any]", value)))
+        return [_plain(each) for each in value]
     return value

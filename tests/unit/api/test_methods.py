@@ -10,8 +10,8 @@ import pytest
 
 from okx_funding.api import AssetValuation, ValuationDetails
 from okx_funding.api.table import ENDPOINTS
+from okx_funding.auth.secret import Secret
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.secret import Secret
 
 from .support import FACTS, Noting, snake
 

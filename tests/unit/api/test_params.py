@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_funding.api import params as check
+from okx_funding.auth.secret import Secret
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.secret import Secret
 
 
 @pytest.mark.parametrize(

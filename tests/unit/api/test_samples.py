@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import pickle
 from datetime import UTC, datetime
@@ -21,25 +20,17 @@ from okx_funding.api import (
     to_dict,
 )
 from okx_funding.api.table import ENDPOINTS
+from okx_funding.wire.codec import codec_of
 
 from .support import samples
-
-try:
-    codec_of = importlib.import_module("okx_funding.wire.codec").codec_of
-except ModuleNotFoundError:
-    codec_of = importlib.import_module("okx_funding.codec").codec_of
 
 SAMPLES = list(samples())
 
 
 def decode(row: type[Any], *rows: dict[str, Any]) -> list[Any]:
-    codec: Any = codec_of(row)
+    codec = codec_of(row)
     body = json.dumps({"code": "0", "msg": "", "data": list(rows)}).encode()
-    if hasattr(codec, "look"):
-        decoded: list[Any] = codec.rows(body) or codec.look(body)
-    else:
-        decoded = codec.build(codec.decode(body).data)
-    return decoded
+    return codec.rows(body) or codec.look(body)
 
 
 def same(sent: Any, field: Any) -> bool:

@@ -14,6 +14,7 @@ import pytest
 from okx_funding.api import (
     Currency,
     DepositWithdrawStatus,
+    Row,
     Subaccount,
     SubaccountApiKey,
     Transfer,
@@ -27,7 +28,7 @@ from .support import samples
 SAMPLES = list(samples())
 
 
-def decode(row: type[Any], *rows: dict[str, Any]) -> list[Any]:
+def decode(row: type[Row], *rows: dict[str, Any]) -> list[Any]:
     codec = codec_of(row)
     body = json.dumps({"code": "0", "msg": "", "data": list(rows)}).encode()
     return codec.rows(body) or codec.look(body)

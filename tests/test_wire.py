@@ -139,7 +139,7 @@ def test_the_clock_and_the_account_of_a_key():
         ServerTime(ts=1597026383085)
     ]
     (config,) = parse(envelope({"uid": "446", "acctLv": "2"}), endpoint=GET_ACCOUNT_CONFIG)
-    assert config == AccountConfig(uid="446")
+    assert config == AccountConfig(uid="446", acct_lv="2")
 
 
 def test_no_rows_are_an_empty_list():

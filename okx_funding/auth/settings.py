@@ -136,6 +136,12 @@ def parts(profile: str | None = None) -> Parts:
     return default.parts()
 
 
+def profile_names() -> list[str]:
+    """The names of all profiles of ``~/.okx/config.toml``, in its order."""
+    profiles = (read() or {}).get("profiles")
+    return list(profiles) if isinstance(profiles, dict) else []
+
+
 def source(profile: str | None = None) -> str:
     """Where `parts` takes the credentials from, in words. Raises as it does."""
     if profile is None and _environment() is not None:

@@ -17,6 +17,8 @@ from okx_funding.api.spec import RateLimit
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import profile_names
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError
+from okx_funding.money import Journal
+from okx_funding.scheduler.context import Policy
 from okx_funding.session import Session
 from okx_funding.telemetry.events import Observer, Statistics
 
@@ -192,7 +194,9 @@ class ClientOptions(TypedDict, total=False):
     request_timeout: float
     max_retries: int
     rate_limits: Mapping[str, RateLimit] | None
-    policy: Policy
+    read_only: bool
+    journal: Journal | None
+    policy: Policy | None
     observer: Observer | None
 
 

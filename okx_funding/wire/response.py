@@ -63,7 +63,7 @@ def parse_response(
 
 
 def _look(
-    endpoint: Endpoint[Any], response: Response, codec: Codec, redact: Callable[[str], str]
+    endpoint: Endpoint[Any], response: Response, codec: Codec | PlainCodec, redact: Callable[[str], str]
 ) -> list[Any]:
     """The rows of an answer that isn't quite as expected."""
     failure: OKXError | None = _failure(endpoint, response, redact)

@@ -241,8 +241,8 @@ class BuySell(Caller):
             "ordId": optional(check.identifier, "ord_id", ord_id),
             "clOrdId": optional(check.client_id, "cl_ord_id", cl_ord_id),
             "state": optional(check.code, "state", state),
-            "begin": optional(check.moment, "begin", begin),
-            "end": optional(check.moment, "end", end),
+            "begin": None if begin is None else check.moment("begin", begin),
+            "end": None if end is None else check.moment("end", end),
             "limit": optional(check.limit, "limit", limit),
         }
         return await self._rows(GET_BUY_SELL_HISTORY, params, options)

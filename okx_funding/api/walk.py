@@ -146,7 +146,7 @@ class Walk(Generic[R]):
         return pages.endpoint, params
 
     def _page_by_id(self, after: str | None) -> dict[str, Param]:
-        params = {**self._filters, "limit": str(MAX_PAGE), "pagingType": "2"}
+        params: dict[str, Param] = {**self._filters, "limit": str(MAX_PAGE), "pagingType": "2"}
         if after is not None:
             params["after"] = after
         return params

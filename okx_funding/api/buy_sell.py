@@ -44,6 +44,8 @@ class BuySellPair(Row, frozen=True):
     side: str
     from_ccy: str
     to_ccy: str
+    payment_methods: list[str]
+    """How it can be paid: balance."""
     single_trade_max: Decimal | None = None
     """Largest amount of one trade."""
     single_trade_min: Decimal | None = None
@@ -52,8 +54,6 @@ class BuySellPair(Row, frozen=True):
     """Amount a day at the fixed price; None but between two kinds of money."""
     fixed_px_remaining_daily_quota: Decimal | None = None
     """What is left of fixed_px_daily_limit."""
-    payment_methods: tuple[str, ...] = ()
-    """How it can be paid: balance."""
 
 
 class BuySellQuote(Row, frozen=True):

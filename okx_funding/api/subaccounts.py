@@ -35,7 +35,7 @@ class Subaccount(TimedRow, frozen=True):
     mobile: str = ""
     g_auth: bool | None = None
     """Whether it has an authenticator."""
-    frozen_func: tuple[str, ...] = ()
+    frozen_func: list[str] | None = None
     """What it may not do: trading, convert, transfer, withdrawal, deposit, flexible_loan."""
     can_trans_out: bool | None = None
     """Whether it may transfer out."""

@@ -17,7 +17,10 @@ from .support import FACTS, Noting, snake
 AT = datetime(2024, 3, 1, tzinfo=UTC)
 MS = "1709251200000"
 
-PAGE = ({"after": AT, "before": 1709251200000, "limit": 7}, {"after": MS, "before": MS, "limit": "7"})
+PAGE = (
+    {"after": AT, "before": 1709251200000, "limit": 7},
+    {"after": MS, "before": MS, "limit": "7"},
+)
 """What every page takes, and what is sent for it."""
 
 CALLS = [

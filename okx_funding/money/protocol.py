@@ -124,7 +124,8 @@ class MoneyProtocol:
             await asyncio.wait({task}, timeout=max(end - loop.time(), 0))
         except asyncio.CancelledError as cancelled:
             if submission.abandon(DeadlineExceededError("cancelled before it was sent")):
-                task.cancel()
+                if submission.outcome is None:  # else it is being written down
+                    task.cancel()
             else:
                 cancelled.__cause__ = unknown(
                     submission.intent, "its caller was cancelled after it may have been sent"

@@ -26,7 +26,7 @@ class OKXError(Exception):
 
     sent: bool = False
     """True when a request left or may have left; False when nothing was sent."""
-    _repeat_is_safe: bool | None | str = "unless sent"
+    _repeat_is_safe: bool | str | None = "unless sent"
 
     @property
     def repeat_is_safe(self) -> bool | None:

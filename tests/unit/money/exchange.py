@@ -167,7 +167,8 @@ class Exchange:
         if self.read_faults:
             raise self.read_faults.popleft()
         shown = [each for each in self.movements if each.visible_at <= self.now()]
-        return getattr(self, f"_{endpoint}")(shown, params)
+        rows: Sequence[Any] = getattr(self, f"_{endpoint}")(shown, params)
+        return rows
 
     def _transfer_state(self, shown: list[Movement], params: Mapping[str, str]) -> Sequence[Any]:
         for each in shown:

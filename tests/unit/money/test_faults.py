@@ -11,6 +11,7 @@ from okx_funding.errors import (
     ClientIdReusedError,
     ConnectError,
     HTTPStatusError,
+    OKXError,
     OutcomeUnknownError,
     RequestTimeoutError,
     TransferFailedError,
@@ -184,9 +185,7 @@ async def test_refused_twice_for_rate_or_timestamp_is_not_done(
     assert len(exchange.requests) == 2
 
 
-async def test_a_rate_refusal_and_then_a_lost_answer_is_unknown(
-    exchange: Exchange, client: Client
-):
+async def test_a_rate_refusal_and_then_a_lost_answer_is_unknown(exchange: Exchange, client: Client):
     exchange.scripts.extend([refuses("50011"), resets])
 
     outcome = await client.submit(moves.transfer(client))
@@ -294,7 +293,7 @@ async def test_a_tagged_trade_is_looked_up_with_its_tag(exchange: Exchange, clie
     ids=["50011", "503", "timeout"],
 )
 async def test_a_look_up_that_fails_is_asked_again(
-    exchange: Exchange, client: Client, fault: Exception
+    exchange: Exchange, client: Client, fault: OKXError
 ):
     exchange.scripts.append(commits_then(resets))
     exchange.read_faults.extend([fault] * 3)
@@ -336,9 +335,7 @@ async def test_an_amount_written_in_another_way_is_the_same_movement(
     assert isinstance(await client.submit(moves.transfer(client, "1.50")), Done)
 
 
-async def test_a_request_that_arrives_after_29_seconds_is_found(
-    exchange: Exchange, client: Client
-):
+async def test_a_request_that_arrives_after_29_seconds_is_found(exchange: Exchange, client: Client):
     exchange.scripts.append(commits_after(29))
 
     outcome = await client.submit(moves.transfer(client), timeout=20)
@@ -366,9 +363,7 @@ async def test_a_request_that_arrives_after_31_seconds_moves_nothing_and_stays_u
 
 
 @pytest.mark.parametrize("skew", [-20.0, 20.0])
-async def test_a_clock_that_is_twenty_seconds_off_moves_money_once(
-    exchange: Exchange, skew: float
-):
+async def test_a_clock_that_is_twenty_seconds_off_moves_money_once(exchange: Exchange, skew: float):
     client = Client(Port(exchange, skew=skew))
 
     assert isinstance(await client.submit(moves.transfer(client)), Done)
@@ -385,9 +380,7 @@ async def test_a_clock_that_is_far_off_is_set_and_the_request_goes_once_more(exc
     assert len(exchange.movements) == 1
 
 
-async def test_a_quote_traded_by_our_own_lost_request_is_found(
-    exchange: Exchange, client: Client
-):
+async def test_a_quote_traded_by_our_own_lost_request_is_found(exchange: Exchange, client: Client):
     exchange.scripts.append(commits_then(refuses("52921")))
 
     assert isinstance(await client.submit(moves.convert(client)), Done)

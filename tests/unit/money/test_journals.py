@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -137,9 +138,7 @@ async def test_a_record_stamped_meanwhile_is_not_closed_as_never_sent(
     await journal.record(intent)
     await journal.stamp(intent, 7)
 
-    await failure_of(
-        journal.settle(intent, NotDone("never sent", OKXError("gone"))), JournalError
-    )
+    await failure_of(journal.settle(intent, NotDone("never sent", OKXError("gone"))), JournalError)
 
     assert len(await journal.open_intents()) == 1
 
@@ -324,3 +323,18 @@ def test_a_postgres_journal_shows_no_password():
     assert "canary" not in repr(journal)
     with pytest.raises(TypeError):
         __import__("pickle").dumps(journal)
+
+
+async def test_a_postgres_that_cannot_be_reached_lets_nothing_be_sent_and_shows_no_password():
+    pytest.importorskip("psycopg")
+    exchange = Exchange()
+    journal = PostgresJournal("host=127.0.0.1 port=1 user=u password=canary-4711")
+    client = Client(Port(exchange), journal=journal)
+
+    outcome = await client.submit(moves.transfer(client))
+
+    assert isinstance(outcome, NotDone)
+    assert isinstance(outcome.error, JournalError)
+    assert "canary" not in "".join(traceback.format_exception(outcome.error))
+    assert not exchange.requests
+    await client.protocol.aclose()

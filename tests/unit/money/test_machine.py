@@ -109,9 +109,7 @@ class Machine(RuleBasedStateMachine):
                     if after and step == "stamp":
                         record = self.journal.records[intent.client_id]
                         if record.outcome is None:
-                            record.intent = record.intent.stamped(
-                                round(self.exchange.now() * 1000)
-                            )
+                            record.intent = record.intent.stamped(round(self.exchange.now() * 1000))
                     reached.set()
                     await asyncio.Event().wait()
 

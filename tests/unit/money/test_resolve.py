@@ -198,7 +198,7 @@ async def test_resolve_never_sends(exchange: Exchange, client: Client):
     assert len(exchange.requests) == 1
 
 
-# -- recover ----------------------------------------------------------------------------------------
+# -- recover ---------------------------------------------------------------------------------
 
 
 def crash(monkeypatch: pytest.MonkeyPatch) -> None:

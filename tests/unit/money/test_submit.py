@@ -19,7 +19,16 @@ from okx_funding.money import Done, NotDone, Outcome, Unknown, client_id_for
 from tests.support import failure_of
 
 from . import moves
-from .exchange import Client, Exchange, Port, commits_then, hangs, refuses, refuses_connection, resets
+from .exchange import (
+    Client,
+    Exchange,
+    Port,
+    commits_then,
+    hangs,
+    refuses,
+    refuses_connection,
+    resets,
+)
 from .memory import MemoryJournal
 from .moves import Prepare
 
@@ -41,7 +50,7 @@ def client(exchange: Exchange, journal: MemoryJournal) -> Client:
     return Client(Port(exchange), journal=journal)
 
 
-# -- once -----------------------------------------------------------------------------------------
+# -- once ----------------------------------------------------------------------------------
 
 
 async def test_a_second_submit_sends_nothing_and_names_the_first(exchange: Exchange):
@@ -66,6 +75,18 @@ async def test_two_tasks_with_one_client_id_move_money_once(exchange: Exchange, 
     outcomes = await asyncio.gather(
         client.submit(intent), client.submit(intent), return_exceptions=True
     )
+
+    assert sorted(type(each).__name__ for each in outcomes) == ["Done", "InvalidArgumentError"]
+    assert len(exchange.movements) == 1
+
+
+async def test_two_tasks_with_one_client_id_and_no_journal_move_money_once(exchange: Exchange):
+    client = Client(Port(exchange, "fingerprint", learns=frozenset({"uid-7"})))
+    intent = moves.transfer(Client(Port(exchange, "uid-7")))
+
+    outcomes = await asyncio.gather(
+        client.submit(intent), client.submit(intent), return_exceptions=True
+    )  # both learn first that the intent is theirs
 
     assert sorted(type(each).__name__ for each in outcomes) == ["Done", "InvalidArgumentError"]
     assert len(exchange.movements) == 1
@@ -101,7 +122,7 @@ async def test_a_used_client_id_is_told_before_the_withdrawal_is_checked(
     assert not exchange.reads
 
 
-# -- the journal ------------------------------------------------------------------------------------
+# -- the journal -----------------------------------------------------------------------------
 
 
 async def test_the_journal_hears_of_everything_in_order(client: Client, journal: MemoryJournal):
@@ -200,7 +221,7 @@ async def test_the_last_client_of_a_journal_closes_it(exchange: Exchange):
     assert journal.closed == 1
 
 
-# -- the deadline -----------------------------------------------------------------------------------
+# -- the deadline ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("prepare", moves.ALL)
@@ -267,7 +288,7 @@ async def test_a_withdrawal_in_doubt_holds_up_no_other_of_its_currency(
     await first
 
 
-# -- callers who leave ------------------------------------------------------------------------------
+# -- callers who leave -----------------------------------------------------------------------
 
 
 async def test_a_caller_cancelled_after_the_first_byte_learns_which_intent_it_left(
@@ -349,7 +370,7 @@ async def test_cancelling_at_any_step_of_the_loop_leaves_the_truth_in_the_journa
 def check(exchange: Exchange, journal: MemoryJournal, client_id: str) -> None:
     moved = exchange.of(client_id)
     record = journal.records.get(client_id)
-    outcome: Outcome | None = None if record is None else record.outcome  # type: ignore[assignment]
+    outcome: Outcome | None = None if record is None else record.outcome
     assert len(moved) <= 1
     if isinstance(outcome, Done):
         assert moved
@@ -360,7 +381,7 @@ def check(exchange: Exchange, journal: MemoryJournal, client_id: str) -> None:
         assert record.intent.signed_at is not None
 
 
-# -- the end of a client ----------------------------------------------------------------------------
+# -- the end of a client ---------------------------------------------------------------------
 
 
 async def test_closing_waits_for_money_in_flight(
@@ -437,5 +458,3 @@ async def test_an_outcome_unknown_error_can_be_pickled_with_its_intent(
 async def test_a_journal_of_the_wrong_shape_is_refused_at_once(exchange: Exchange):
     with pytest.raises(InvalidArgumentError):
         Client(Port(exchange), journal=object())
-
-

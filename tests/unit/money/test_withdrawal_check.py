@@ -30,9 +30,7 @@ CELT = NonTradableAsset(
 
 
 def balance(ccy: str, amount: str) -> Balance:
-    return Balance(
-        ccy=ccy, bal=Decimal(amount), frozen_bal=Decimal(0), avail_bal=Decimal(amount)
-    )
+    return Balance(ccy=ccy, bal=Decimal(amount), frozen_bal=Decimal(0), avail_bal=Decimal(amount))
 
 
 @pytest.fixture
@@ -135,9 +133,7 @@ async def test_a_broken_rule_leaves_the_client_id_unused(exchange: Exchange, cli
 async def test_a_row_that_cannot_be_had_is_not_done(exchange: Exchange, client: Client):
     del exchange.tables["get_currencies"]
     exchange.read_faults.append(RequestTimeoutError("no answer"))
-    intent = client.prepare_withdrawal(
-        "USDT", 10, dest="4", to_addr="0xabc", chain="USDT-ERC20"
-    )
+    intent = client.prepare_withdrawal("USDT", 10, dest="4", to_addr="0xabc", chain="USDT-ERC20")
 
     outcome = await client.submit(intent)
 

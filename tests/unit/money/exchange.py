@@ -173,9 +173,9 @@ class Exchange:
     def _transfer_state(self, shown: list[Movement], params: Mapping[str, str]) -> Sequence[Any]:
         for each in shown:
             mine = params.get("clientId") == each.handle or params.get("transId") == each.ident
-            if "transfer" in each.endpoint and mine:
-                if params.get("type", "0") == each.body.get("type", "0"):
-                    return [self._row("transfer_state", each, {})]
+            same_type = params.get("type", "0") == each.body.get("type", "0")
+            if "transfer" in each.endpoint and mine and same_type:
+                return [self._row("transfer_state", each, {})]
         raise okx_error("58129")
 
     def _get_withdrawal_history(

@@ -141,7 +141,8 @@ def main(folder: Path) -> None:
                 if not os.WIFSIGNALED(status):
                     break
                 steps += 1
-            print(kind.__name__, name, steps, flush=True)
+            sys.stdout.write(f"{kind.__name__} {name} {steps}\n")
+            sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from decimal import Decimal
 
 import pytest
@@ -217,7 +218,7 @@ async def test_a_transfer_in_progress_is_followed_to_its_success(
 
     assert isinstance(outcome, Done)
     moments = [moment for moment, _, _ in exchange.reads]
-    pauses = [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in itertools.pairwise(moments)]
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2], abs=0.01)
 
 

@@ -1,4 +1,4 @@
-"""Asking later what became of a movement: absence, recovery after a crash, and how long it takes."""
+"""Asking later what became of a movement: absence, recovery after a crash, and in what time."""
 
 from __future__ import annotations
 

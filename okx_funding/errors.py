@@ -76,15 +76,22 @@ class DeadlineExceededError(OKXError, TimeoutError):
     """The call's ``timeout`` passed, or can't be met.
 
     ``estimated_wait`` is the queue's estimate in seconds when the call was refused at once for
-    it, else None.
+    it, else None. ``rows`` holds the rows that were there already, of a call for several keys.
     """
 
     estimated_wait: float | None = None
+    rows: tuple[Any, ...] = ()
 
     def __init__(
-        self, message: str, *, estimated_wait: float | None = None, sent: bool = False
+        self,
+        message: str,
+        *,
+        estimated_wait: float | None = None,
+        sent: bool = False,
+        rows: tuple[Any, ...] = (),
     ) -> None:
         super().__init__(message)
+        self.rows = rows
         self.estimated_wait = estimated_wait
         self.sent = sent
 
@@ -134,6 +141,30 @@ class OutcomeUnknownError(TransportError):
     def __init__(self, message: str = "", *, intent: Intent | None = None) -> None:
         super().__init__(message)
         self.intent = intent
+
+
+class PushStoppedError(OKXError):
+    """OKX ended the WebSocket in a way that coming back can't mend: key, permission or region.
+
+    ``code`` is OKX's error code or the close code, as text; ``bookmark`` where a watch stood, as
+    the text that ``since=`` takes.
+    """
+
+    def __init__(self, message: str, *, code: str = "", bookmark: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.bookmark = bookmark
+
+
+class BacklogExceededError(OKXError):
+    """More events wait than ``max_backlog`` allows: the consumer of a watch is too slow.
+
+    ``bookmark`` is the text with which ``since=`` goes on without a loss.
+    """
+
+    def __init__(self, message: str, *, bookmark: str | None = None) -> None:
+        super().__init__(message)
+        self.bookmark = bookmark
 
 
 class ResponseError(OKXError):
@@ -197,6 +228,16 @@ _ADVICE = {
         "The API key isn't known on this host: keys of my.okx.com (EEA) belong to "
         "https://eea.okx.com, keys of app.okx.com (US, AU) to https://us.okx.com; set base_url."
     ),
+    "58124": "The transfer is being processed: ask transfer-state, and don't send it again.",
+    "58129": "Nothing is known by this id; transfer-state wants the transfer's own type, too.",
+    "58221": "The address needs its tag or memo: give it as address:tag.",
+    "58227": "A non-tradable asset is withdrawn all at once: give the whole balance.",
+    "58228": "Withdrawing non-tradable assets needs an API key that is bound to an IP address.",
+    "58229": "The fee of a non-tradable asset is paid in USDT from the funding account.",
+    "58404": "An earlier request has this client id: look up what became of it.",
+    "59500": "Only the API key of the main account may do this.",
+    "59504": "Sub-accounts can't withdraw: use an API key of the main account.",
+    "59604": "Only the API key of the main account may do this.",
     "50120": "The API key lacks a permission for this endpoint: check its permissions at OKX.",
 }
 
@@ -208,9 +249,13 @@ class APIError(ResponseError):
     and ``endpoint`` the method and path it answers.
     """
 
+    _advice = ""
+    """What to do, where a code has no advice of its own."""
+
     def __init__(self, code: str, msg: str, http_status: int, endpoint: str) -> None:
         said = f": {msg}" if msg else ""
-        advice = f" ({_ADVICE[code]})" if code in _ADVICE else ""
+        advice = _ADVICE.get(code, self._advice)
+        advice = f" ({advice})" if advice else ""
         super().__init__(f"{endpoint} answered {code} (HTTP {http_status}){said}{advice}")
         self.code = code
         self.msg = msg
@@ -271,6 +316,54 @@ class ServiceUnavailableError(APIError):
     """OKX or this endpoint is down for now."""
 
 
+class NotFoundError(APIError):
+    """OKX knows nothing by this id. It is no proof that nothing happened."""
+
+    _advice = "Nothing is known by this id: check it, and the parameters beside it."
+
+
+class TransferFailedError(APIError):
+    """OKX didn't transfer, or gave the money back."""
+
+    _advice = "Look at the balances and the state of the transfer before another one."
+
+
+class InsufficientFundsError(APIError):
+    """The balance doesn't cover the amount, or not its fee."""
+
+    _advice = "Check the available balance of the account that pays, and the fee."
+
+
+class AddressNotAllowedError(APIError):
+    """OKX doesn't withdraw to this address: unverified, malformed, or without its tag."""
+
+    _advice = "Withdrawals go to verified addresses only: add it at OKX, with its tag if any."
+
+
+class QuotaExceededError(APIError):
+    """A quota of OKX's is used up, such as that of a day's withdrawals."""
+
+    _advice = "Ask for less, or wait until the quota is renewed: currencies tells what is left."
+
+
+class ChainSuspendedError(APIError):
+    """The chain, or the currency on it, is under maintenance or delisted."""
+
+    _advice = "Take another chain, or wait: currencies tells which can be used."
+
+
+class QuoteExpiredError(APIError):
+    """The quote can no longer be traded."""
+
+    _advice = "Ask for a new quote and trade it within its ttl_ms."
+
+
+class AccountRestrictedError(APIError):
+    """OKX restricts the account: its verification, region, recent changes, or risk control."""
+
+    _advice = "Log in at OKX and do what it asks for there: trying again doesn't help."
+
+
 class JournalError(OKXError):
     """The journal of money couldn't do its part, or its record was closed by somebody else.
 
@@ -298,28 +391,3 @@ class MovementAbsentError(OKXError):
 
     sent = True
     _repeat_is_safe = True
-
-
-class TransferFailedError(APIError):
-    """OKX refused the movement, or began it and gave the money back: ``code`` is OKX's code, or
-    the final state that its look-up shows."""
-
-
-class InsufficientFundsError(APIError):
-    """The balance doesn't cover the amount and its fee."""
-
-
-class AddressNotAllowedError(APIError):
-    """The address isn't on the list of verified addresses, is malformed, or lacks its tag."""
-
-
-class QuotaExceededError(APIError):
-    """The amount passes a limit of OKX: too small, too large, or beyond the day's quota."""
-
-
-class ChainSuspendedError(APIError):
-    """Transfers or withdrawals of this currency or chain are suspended for now."""
-
-
-class QuoteExpiredError(APIError):
-    """The quote can't be traded any more: ask for a new one."""

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final, TypeVar
 
+from okx_funding.auth.secret import Secret, problem_of
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.secret import Secret, problem_of
 
 from .rows import EPOCH
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from okx_funding.secret import Secret
+from okx_funding.auth.secret import Secret
 
 from .spec import Row
 

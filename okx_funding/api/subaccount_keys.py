@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import msgspec
 
-from okx_funding.secret import Secret
+from okx_funding.auth.secret import Secret
 
 from . import params as check
 from .params import optional
@@ -19,7 +19,7 @@ from .rows import TimedRow
 from .spec import Caller, Endpoint, Options, RateLimit, ReadOptions, Row, get, post
 
 if TYPE_CHECKING:
-    from okx_funding.credentials import Credentials
+    from okx_funding.auth.credentials import Credentials
 
 SubaccountType = Literal["1", "5", "12"]
 """1 standard, 5 custody by Copper, 12 custody by Komainu."""
@@ -62,7 +62,7 @@ class SubaccountApiKey(TimedRow, frozen=True):
     @property
     def credentials(self) -> Credentials:
         """Credentials of the sub-account, ready for a client."""
-        from okx_funding.credentials import Credentials
+        from okx_funding.auth.credentials import Credentials
 
         return Credentials(self.api_key, self.secret_key, self.passphrase)
 

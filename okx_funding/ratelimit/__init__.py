@@ -1,0 +1,1 @@
+"""Rate limits: the rule, and where its state is kept."""

@@ -189,10 +189,7 @@ class MoneyProtocol:
         if record is not None and record.outcome is None and signed_at is None and not here:
             return await self._close_unsent(intent, journal)
         outcome = await self._resolver.resolve(intent, deadline, rules=rules)
-        outcome = await self._settle(intent, outcome, journal if record is not None else None)
-        if entry is not None and not here and isinstance(outcome, Done | NotDone):
-            entry.outcome = outcome
-        return _loud(outcome)
+        return _loud(await self._settle(intent, outcome, None if record is None else journal))
 
     async def recover(
         self, journal: Journal | None = None
@@ -249,14 +246,19 @@ class MoneyProtocol:
         return await self._settle(intent, never_sent(error), journal)
 
     async def _settle(self, intent: Intent, outcome: Outcome, journal: Journal | None) -> Outcome:
-        if journal is None or isinstance(outcome, Unknown):
+        """Close the record; a NotDone that the journal doesn't take is Unknown."""
+        if isinstance(outcome, Unknown):
             return outcome
         try:
-            await journal.settle(intent, outcome)
+            if journal is not None:
+                await journal.settle(intent, outcome)
         except Exception as error:
             if isinstance(outcome, NotDone):
                 return unknown(intent, "another process is at it, or the journal can't be written")
             logger.warning("%s couldn't be settled: %r", intent.client_id, error)
+        entry = ACCEPTED.get(intent)
+        if entry is not None and not entry.in_flight:
+            entry.outcome = outcome
         return outcome
 
     async def _record_of(self, intent: Intent, journal: Journal | None) -> Record | None:

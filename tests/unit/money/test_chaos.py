@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from okx_funding.errors import RequestTimeoutError
-from okx_funding.money import Done, Intent, NotDone
+from okx_funding.money import Answer, Done, Intent, NotDone
 
 from . import moves
 from .exchange import (
-    Answer,
     Client,
     Exchange,
     Port,

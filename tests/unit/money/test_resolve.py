@@ -341,6 +341,22 @@ async def test_leaving_recover_early_leaves_no_task_behind(
     await recovering.aclose()  # type: ignore[attr-defined]
 
 
+async def test_a_used_client_id_names_the_outcome_that_recover_found(
+    exchange: Exchange, client: Client
+):
+    exchange.visible_after = 10
+    exchange.scripts.append(commits_then(resets))
+    intent = moves.transfer(client)
+    assert isinstance(await client.submit(intent, timeout=5), Unknown)
+    await asyncio.sleep(10)
+    ((_, outcome),) = [each async for each in client.recover()]
+
+    error = await failure_of(client.submit(intent), InvalidArgumentError)
+
+    assert isinstance(outcome, Done)
+    assert error.outcome == outcome
+
+
 async def test_resolve_closes_a_record_without_a_stamp_as_recover_does(
     exchange: Exchange, client: Client, journal: MemoryJournal
 ):

@@ -18,16 +18,15 @@ from aiolimiter import AsyncLimiter
 from okx_funding.api.account import GET_SYSTEM_TIME
 from okx_funding.api.params import count
 from okx_funding.api.spec import Endpoint, RateLimit
-from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.secret import Secret
 from okx_funding.auth.signing import login, timestamp
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from okx_funding.ratelimit.bucket import Bucket, Claim
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey
-from okx_funding.scheduler.deadlines import Deadlines
 from okx_funding.scheduler.calls import Args, args_of
 from okx_funding.scheduler.context import Context
+from okx_funding.scheduler.deadlines import Deadlines
 from okx_funding.scheduler.dispatcher import Dispatcher
 from okx_funding.scheduler.emitter import EventEmitter
 from okx_funding.scheduler.host import Host
@@ -38,7 +37,7 @@ from okx_funding.scheduler.push import CONNECT_TIMEOUT, PushConnection
 from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
 from okx_funding.telemetry.counters import Counters, TotalCounters
-from okx_funding.telemetry.events import HostStatistics, Observer, Statistics
+from okx_funding.telemetry.events import HostStatistics, Statistics
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from okx_funding.wire.transport import AiohttpTransport, Transport

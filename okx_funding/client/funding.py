@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from okx_funding.api.params import count, seconds
 from okx_funding.api.spec import DOCS, Endpoint, RateLimit
-from okx_funding.api.table import ENDPOINTS, Reads, rate_limits as checked_limits
+from okx_funding.api.table import ENDPOINTS, Reads
+from okx_funding.api.table import rate_limits as checked_limits
 from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.auth.settings import origin_of
 from okx_funding.errors import InvalidArgumentError

@@ -24,7 +24,7 @@ import msgspec
 from okx_funding.api.deposits import Deposit
 from okx_funding.api.params import count, milliseconds
 from okx_funding.api.withdrawals import Withdrawal
-
+from okx_funding.auth.settings import origin_of
 from okx_funding.errors import (
     AuthenticationError,
     BacklogExceededError,
@@ -34,12 +34,10 @@ from okx_funding.errors import (
     PermissionDeniedError,
     PushStoppedError,
 )
-from okx_funding.auth.settings import origin_of
 from okx_funding.scheduler.push import Listener, Pushed, Up
 from okx_funding.wire.codec import codec_of
 
 from .calls import Asking
-
 from .tracker import Bookmark, Tracker
 
 logger: logging.Logger = logging.getLogger("okx_funding.push")

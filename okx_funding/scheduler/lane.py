@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (

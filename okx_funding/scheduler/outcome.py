@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from dataclasses import dataclass
+from typing import Any
 
 from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (

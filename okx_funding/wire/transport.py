@@ -27,10 +27,10 @@ from okx_funding.errors import (
     ResponseTooLargeError,
 )
 
+from . import websocket
 from .decompress import decompressor_of
 from .failures import translate
 from .pool import Attempt, Connector, Deadlines, attempt, one_shot
-from . import websocket
 from .response import Response
 from .websocket import WebSocket
 

@@ -296,9 +296,9 @@ ROUTES: tuple[Route, ...] = (
     _row("get_time", "GET", "public/time", (Limit(10, 2.0, ("ip",)),), "none"),
 )  # fmt: skip
 
-BY_NAME = {route.name: route for route in ROUTES}
-BY_PATH = {(route.method, route.path): route for route in ROUTES}
-PATHS = {route.path for route in ROUTES}
+BY_NAME = {it.name: it for it in ROUTES}
+BY_PATH: dict[tuple[str, str], Route] = {(it.method, it.path): it for it in ROUTES}
+PATHS = {it.path for it in ROUTES}
 _ALIASES = {"get_account_config": "identify", "get_system_time": "get_time"}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..answers import Answer, compact, success
+from okx_funding.simulator.answers import Answer, compact, success
+
 from .request import Row, ServiceRequest, service
 
 _PERMISSIONS = {"read": "read_only", "withdraw": "withdraw", "trade": "trade"}

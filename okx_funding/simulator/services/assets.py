@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ..answers import Answer, Refused, success
-from ..catalogue import EXCHANGES, VALUATION_UNITS, plain
-from ..ledger import FUNDING
-from ..states.deposits import not_withdrawable
-from ..users import User
+from okx_funding.simulator.answers import Answer, Refused, success
+from okx_funding.simulator.catalogue import EXCHANGES, VALUATION_UNITS, plain
+from okx_funding.simulator.ledger import FUNDING
+from okx_funding.simulator.states.deposits import not_withdrawable
+from okx_funding.simulator.users import User
+
 from .request import Row, ServiceRequest, bad_currency, service
 
 

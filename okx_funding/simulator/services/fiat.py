@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..answers import Refused
-from ..catalogue import FIAT, payment_method_row, plain
-from ..history import History
-from ..ledger import InsufficientError
-from ..records import FiatOrder
-from ..states import convert, fiat
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.catalogue import FIAT, payment_method_row, plain
+from okx_funding.simulator.history import History
+from okx_funding.simulator.ledger import InsufficientError
+from okx_funding.simulator.records import FiatOrder
+from okx_funding.simulator.states import convert, fiat
+
 from .convert import quote_of
 from .request import Row, ServiceRequest, service
 
@@ -23,7 +24,7 @@ _ACCOUNTS: dict[str, list[Row]] = {
             "paymentAcctId": "1",
             "acctNum": "TR740001592093703829602611",
             "recipientName": "John Doe",
-            "bankName": "VakıfBank",
+            "bankName": "VakifBank",
             "bankCode": "TVBATR2AXXX",
             "state": "active",
         },

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..answers import Refused
-from ..ledger import InsufficientError
-from ..records import Transfer
-from ..states import transfers
-from ..users import User
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.ledger import InsufficientError
+from okx_funding.simulator.records import Transfer
+from okx_funding.simulator.states import transfers
+from okx_funding.simulator.users import User
+
 from .request import Row, ServiceRequest, master_only, service, sub_account
 
 _BY_MASTER, _BY_SUB = frozenset({"0", "1", "2"}), frozenset({"0", "3", "4"})

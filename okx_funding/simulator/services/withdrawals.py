@@ -6,12 +6,13 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from ..answers import Refused
-from ..catalogue import Chain
-from ..ledger import FUNDING, Holder
-from ..records import Withdrawal
-from ..states import withdrawals
-from ..states.deposits import not_withdrawable
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.catalogue import Chain
+from okx_funding.simulator.ledger import FUNDING, Holder
+from okx_funding.simulator.records import Withdrawal
+from okx_funding.simulator.states import withdrawals
+from okx_funding.simulator.states.deposits import not_withdrawable
+
 from .request import Row, ServiceRequest, service
 
 _INTERNAL, _ON_CHAIN = "3", "4"
@@ -34,8 +35,6 @@ def withdrawal(request: ServiceRequest) -> list[Row]:
     if record.non_tradable:
         request.account.move_to_ledger(record.ccy)
     withdrawals.start(request.books, record, request.processing)
-    if record.non_tradable:
-        request.account.follow_ledger(record.ccy)
     return [record.receipt()]
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..books import Books
-from ..ledger import FUNDING, OUTSIDE, Holder
-from ..records import Deposit
-from ..users import User, address_of
+from okx_funding.simulator.books import Books
+from okx_funding.simulator.ledger import FUNDING, OUTSIDE, Holder
+from okx_funding.simulator.records import Deposit
+from okx_funding.simulator.users import User, address_of
 
 _DEPOSIT = "1"
 FINAL = frozenset({"2", "11", "12", "13"})

@@ -132,6 +132,19 @@ class Connection(asyncio.Protocol):
         _reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
+    def upgrade(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """Answer with this head, and hand the connection over to another protocol."""
+        transport, self._transport = self._transport, None
+        self._connections.discard(self)
+        self._lost.set()
+        if transport is None:
+            return
+        transport.write(head)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self._buffer:
+            protocol.data_received(bytes(self._buffer))
+
     def run(self, delivery: Coroutine[Any, Any, None]) -> None:
         """Deliver an answer in a task that ends with the connection at the latest."""
         self._task = asyncio.get_running_loop().create_task(delivery)

@@ -184,3 +184,38 @@ async def test_new_rows_dont_disturb_a_walk_backward(bank, call, now):
     bank.account().add_bills(10, until=now + 1)
     _, second = await call(bank, "get_bills", after=first[-1]["ts"])
     assert len({row["billId"] for row in [*first, *second]}) == 150
+
+
+IDS = {
+    "get_bills": "billId",
+    "get_bills_history": "billId",
+    "get_deposit_history": "depId",
+    "get_withdrawal_history": "wdId",
+    "get_convert_history": "tradeId",
+    "get_fiat_deposit_history": "ordId",
+    "get_fiat_withdrawal_history": "ordId",
+    "get_buy_sell_history": "ordId",
+    "get_subaccount_bills": "billId",
+    "get_managed_subaccount_bills": "billId",
+    "get_subaccount_list": "uid",
+}
+
+
+@pytest.mark.parametrize("endpoint", IDS)
+async def test_any_history_can_be_filled_and_gives_100_rows_the_newest_first(bank, call, endpoint):
+    added = bank.account().add_rows(endpoint, 150, same_millisecond=7)
+    code, rows = await call(bank, endpoint)
+    found = [row[IDS[endpoint]] for row in rows]
+    assert code == "0"
+    if endpoint == "get_subaccount_list":
+        found = [uid for uid in found if uid in added]
+        assert found == added[::-1][: len(found)]
+        assert len(found) > 90
+    else:
+        assert found == added[::-1][:100]
+    bank.ledger.check()
+
+
+def test_only_histories_can_be_filled():
+    with pytest.raises(KeyError):
+        SimulatedExchange().account().add_rows("get_balances", 1)

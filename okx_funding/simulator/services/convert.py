@@ -104,7 +104,7 @@ def convert_trade(request: ServiceRequest) -> list[Row]:
     if request.amount("sz") != sizes.get(request.text("szCcy")):
         raise Refused("51000", "sz")
     client_id = request.text("clTReqId")
-    if request.books.is_duplicate("convert", request.user.uid, client_id):
+    if request.books.is_duplicate(request.books.trades[request.user.uid], client_id):
         raise Refused("52925")
     try:
         trade = convert.trade(

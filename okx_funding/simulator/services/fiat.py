@@ -88,7 +88,9 @@ def create_fiat_withdrawal(request: ServiceRequest) -> list[Row]:
         raise Refused("51000", "amt")
     if amount < _LEAST:
         raise Refused("58206")
-    if request.books.is_duplicate("fiat", request.user.uid, request.text("clientId")):
+    if request.books.is_duplicate(
+        request.books.fiat_withdrawals[request.user.uid], request.text("clientId")
+    ):
         raise Refused("58404")
     params = {name: str(value) for name, value in request.params.items()}
     try:
@@ -234,7 +236,7 @@ def buy_sell_trade(request: ServiceRequest) -> list[Row]:
     if request.amount("rfqAmt") != made.size:
         raise Refused("51000", "rfqAmt")
     client_id = request.text("clOrdId")
-    if request.books.is_duplicate("buy-sell", request.user.uid, client_id):
+    if request.books.is_duplicate(request.books.buy_sell[request.user.uid], client_id):
         raise Refused("50071", "clOrdId")
     try:
         order = convert.buy_sell(request.books, request.user, made, client_id, request.processing)

@@ -21,7 +21,9 @@ def funds_transfer(request: ServiceRequest) -> list[Row]:
     if source is target and request.text("from") == request.text("to"):
         raise Refused("58123")
     _known_currency(request)
-    if request.books.is_duplicate("transfer", request.user.uid, request.text("clientId")):
+    if request.books.is_duplicate(
+        request.books.transfers[request.user.uid], request.text("clientId")
+    ):
         raise Refused("50071", "clientId")
     return [_start(request, source, target).receipt()]
 

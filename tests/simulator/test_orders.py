@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.simulator import SimulatedExchange
 
 from .conftest import unlimited

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.simulator.frames import Frame, FrameError, Reader, accept_key, encode
 

@@ -154,14 +154,17 @@ class WebSockets:
         return socket
 
     def opened(self, socket: WebSocket) -> None:
+        """A connection has opened."""
         self._open[socket] = socket.data
         self._touch(socket.data)
         self._watch(socket)
 
     def lost(self, socket: WebSocket) -> None:
+        """A connection is gone."""
         self._open.pop(socket, None)
 
     def received(self, socket: WebSocket, text: str) -> None:
+        """Answer a message of a client."""
         peer = self._open[socket]
         if text == "ping":
             self._touch(peer)

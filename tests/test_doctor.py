@@ -29,6 +29,7 @@ CONFIG, TIME = "get_account_config", "get_system_time"
 @pytest.fixture
 def exchange() -> Iterator[SimulatedExchange]:
     with in_thread(SimulatedExchange([Credentials(*PARTS, user_id="1234")])) as exchange:
+        exchange.key().permissions = {"read"}
         yield exchange
 
 

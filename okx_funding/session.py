@@ -106,7 +106,9 @@ class Session:
         if buckets is not None:
             self._store = _open_store(buckets, on_loss, processes)
         if transport is not None and (http is not None or proxy is not None):
-            raise InvalidArgumentError("transport stands for the pool: http and proxy don't go with it")
+            raise InvalidArgumentError(
+                "transport stands for the pool: http and proxy don't go with it"
+            )
         self._transport: Any = transport or AiohttpTransport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
         self._limiter = limiter
@@ -371,7 +373,13 @@ class Session:
         return self.send_signed(context, endpoint, request, stamp, fresh=False)
 
     def send_signed(
-        self, context: Context, endpoint: Endpoint[Any], request: Request, stamp: str, *, fresh: bool
+        self,
+        context: Context,
+        endpoint: Endpoint[Any],
+        request: Request,
+        stamp: str,
+        *,
+        fresh: bool,
     ) -> Awaitable[Response]:
         """Sign with ``stamp`` and send; ``fresh`` wants a connection that surely lives."""
         credentials = context.credentials
@@ -379,7 +387,7 @@ class Session:
             headers: dict[str, str] = {}
         else:
             headers = credentials.headers(stamp, *request, demo=context.demo)
-        return self._transport.send(
+        sending: Awaitable[Response] = self._transport.send(
             request.method,
             context.origin + request.target,
             headers,
@@ -388,6 +396,7 @@ class Session:
             timeout=context.request_timeout,
             fresh=fresh,
         )
+        return sending
 
     async def learn_clock(self, context: Context) -> None:
         """Set the host's clock by OKX's own, once for all who find theirs wrong."""

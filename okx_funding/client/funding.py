@@ -21,14 +21,14 @@ from okx_funding.session import Session
 from okx_funding.telemetry.events import Observer, Statistics
 
 from . import hints
-from .calls import Asking, Calls
+from .calls import Calls
 from .port import ClientPort
 from .watch import Watches, push_url
 
 LIVE = "https://www.okx.com"
 
 
-class FundingClient(Asking, Reads, Money, Watches):
+class FundingClient(Reads, Money, Watches):
     """OKX's funding account, for one API key. Safe to await from any number of coroutines.
 
     What isn't given comes from the environment, then from the profile, then from the defaults.
@@ -176,7 +176,7 @@ class FundingClient(Asking, Reads, Money, Watches):
             raise InvalidArgumentError(f"limit is missing: OKX's rate limit for {path}")
         else:
             name, limits = f"GET {path}", (limit,)
-        endpoint: Endpoint[Any] = Endpoint(name, "GET", path, dict, limits, DOCS)  # type: ignore[arg-type]
+        endpoint: Endpoint[Any] = Endpoint(name, "GET", path, dict, limits, DOCS)
         return await self._calls.ask(
             endpoint, dict(params or {}), timeout=timeout, priority=priority
         )

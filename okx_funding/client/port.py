@@ -189,5 +189,3 @@ def _unshared(name: str) -> Endpoint[Any]:
             ENDPOINTS[name], shared=False, batch_by=None, batch_size=1
         )
     return copy
-
-

@@ -170,7 +170,7 @@ class Watch(Generic[R]):
             return False
         source = self._source
         return self._tracker.accept(
-            source.get_user_id(row), row, at, pushed=pushed, detail=source.detail(row)
+            source.identify(row), row, at, pushed=pushed, detail=source.detail(row)
         )
 
     def _marked(self, row: R) -> R:
@@ -208,7 +208,7 @@ class Watch(Generic[R]):
         source, tracker = self._source, self._tracker
         async for row in source.walk(tracker.since - BASELINE):
             if self._ccy is None or row.ccy == self._ccy:
-                tracker.know(source.get_user_id(row), row, source.detail(row))
+                tracker.know(source.identify(row), row, source.detail(row))
 
     async def _patiently(self, read: Callable[[], Awaitable[Any]]) -> Any:
         """Read again until it succeeds: a gap that can't be filled now is filled later."""

@@ -15,20 +15,45 @@ from typing import Any, Protocol
 
 from okx_funding.ratelimit.bucket import Bucket
 from okx_funding.ratelimit.registry import BucketKey
-from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Key
 from okx_funding.scheduler.host import Host
+from okx_funding.scheduler.pending import Rank
 from okx_funding.telemetry.events import BucketStatistics
 
 _NOTHING_PROMISED = (0, math.inf)
 
 
+class Pending(Protocol):
+    """What a sender has to send, as far as its place in the queue goes."""
+
+    callers: int
+    """Callers that aren't answered yet."""
+
+    def rank(self) -> Rank:
+        """The rank of what is sent next."""
+
+    def priority(self) -> int:
+        """Its priority."""
+
+    def requests(self) -> int:
+        """How many requests it takes."""
+
+    def requests_before(self, keys: Sequence[Key], priority: int, now: float) -> int:
+        """How many of them leave before the last one for ``keys``."""
+
+    def requests_of_others_before(self, priority: int, now: float) -> int:
+        """How many of them leave before one for a new key of this ``priority``."""
+
+
 class Sender(Protocol):
-    """Who waits in a line for slots, on behalf of callers."""
+    """Who waits in a queue for slots, on behalf of callers."""
 
     queue: SlotQueue
     host: Host
-    batcher: Batcher
+
+    @property
+    def batcher(self) -> Pending:
+        """What it has to send."""
 
     def ready(self, now: float) -> bool:
         """Whether there is something to send that somebody wants."""

@@ -177,7 +177,7 @@ def _meet(
 
 
 @cache
-def codec_of(row: type[Any]) -> Codec | PlainCodec:
+def codec_of(row: Any) -> Codec | PlainCodec:
     """The one codec of a row, made at its first use; ``dict`` stands for rows without a struct."""
     return PlainCodec() if row is dict else Codec(row)
 

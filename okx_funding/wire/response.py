@@ -24,7 +24,7 @@ from okx_funding.errors import (
     RateLimitError,
 )
 
-from .codec import Codec, codec_of
+from .codec import Codec, PlainCodec, codec_of
 from .codes import ERROR_OF_CODE
 
 
@@ -63,7 +63,10 @@ def parse_response(
 
 
 def _look(
-    endpoint: Endpoint[Any], response: Response, codec: Codec | PlainCodec, redact: Callable[[str], str]
+    endpoint: Endpoint[Any],
+    response: Response,
+    codec: Codec | PlainCodec,
+    redact: Callable[[str], str],
 ) -> list[Any]:
     """The rows of an answer that isn't quite as expected."""
     failure: OKXError | None = _failure(endpoint, response, redact)

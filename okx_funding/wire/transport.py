@@ -21,6 +21,7 @@ from yarl import URL
 
 from okx_funding.auth.secret import Secret
 from okx_funding.errors import (
+    ConnectError,
     InvalidArgumentError,
     OKXError,
     ProtocolError,

@@ -130,6 +130,8 @@ def proxy(proxy: str | None) -> Iterator[Finding]:
 
 
 def limits() -> Finding:
-    by_user = [it for it in ENDPOINTS.values() if it.scope == "user" and it.batch_by is not None]
+    by_user = [
+        it for it in ENDPOINTS.values() if it.limits[0].per == ("user",) and it.batch_by is not None
+    ]
     text = ", ".join(f"{endpoint.name} {endpoint.limits[0]}" for endpoint in by_user)
     return Finding("Limits", "ok", f"{text}, for each User ID; all of them: okx-funding limits")

@@ -325,7 +325,7 @@ class SharedBucket:
         self._due = self._ask_at = -math.inf
         self._empty_hand()
         if share:
-            limit = RateLimit(share, self.limit.period, self.limit.spread)
+            limit = RateLimit(share, self.limit.period, spread=self.limit.spread)
             self._share = TokenBucket(Claim(limit, self.refusal_cooldown))
             self._share.frozen_until = not_before + self._window
         self._wake()

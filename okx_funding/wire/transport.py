@@ -105,10 +105,12 @@ class AiohttpTransport:
 
     async def connect(self, url: str, *, timeout: float) -> WebSocket:
         """Open a WebSocket within ``timeout`` seconds, by the same rules as requests."""
+        session = self._session()
+        attempt.set(Attempt(self._own, fresh=True))
         try:
             async with asyncio.timeout(timeout):
                 return await websocket.connect(
-                    self._session(), url, timeout=timeout, proxy=self._proxy
+                    session, url, timeout=timeout, proxy=self._proxy
                 )
         except TimeoutError:
             pass

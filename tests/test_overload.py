@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from okx_funding import DeadlineExceededError, InvalidArgumentError, RateLimit
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Waiter
 from okx_funding.scheduler.pending import PendingKey, PendingQueue
@@ -266,7 +266,7 @@ async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
         assert dispatcher._rows_by_key(batch, rows)("K") == rows
         assert time.process_time() - began <= 0.15  # ten times what it takes
         batcher.over(batch)
-        batcher.callers = 0
+        batcher._resolver.callers = 0
 
 
 def _fields(row):

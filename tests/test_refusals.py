@@ -36,7 +36,7 @@ def busy(_):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].line.bucket
+    return client._lanes[endpoint].queue.bucket
 
 
 def calls_of(client, keys):

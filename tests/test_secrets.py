@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
-from okx_funding.endpoints import GET_ASSET_VALUATION
+from okx_funding.api.assets import GET_ASSET_VALUATION
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response
@@ -171,7 +171,7 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
             parts += [
                 each
                 for lane in lanes
-                for each in (lane.line, lane.batcher, lane.dispatcher, lane.dispatcher.circuit)
+                for each in (lane.queue, lane.batcher, lane.dispatcher, lane.dispatcher.circuit)
             ]
             shown += visible(client, session, client.statistics(), session.statistics(), *parts)
             shown += visible(call, *asyncio.all_tasks(), *events)

@@ -323,7 +323,7 @@ async def test_reading_statistics_changes_nothing():
         calls = calls_of(client, batches(9))
         await asyncio.sleep(0.3)
         lane = client._lanes[ASSETS]
-        bucket: Any = lane.line.bucket
+        bucket: Any = lane.queue.bucket
 
         def state():
             return repr(bucket), bucket.touched, list(bucket.slots.idle), lane.queue._timer, repr(lane)

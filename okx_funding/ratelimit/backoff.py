@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 
 from .slot import GUARD
 

@@ -34,7 +34,7 @@ import math
 import time
 import weakref
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 
 from .backoff import REFUSAL_COOLDOWN, RefusalBackoff
 from .forecast import nth_slot_at

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 
 from .backoff import REFUSAL_COOLDOWN
 

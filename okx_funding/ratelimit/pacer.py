@@ -6,7 +6,7 @@ import math
 
 from aiolimiter import AsyncLimiter
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 
 SMOOTH = 1.25
 """A limit that is spread leaves this many times W/N between two requests: even the two weighted

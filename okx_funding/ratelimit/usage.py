@@ -6,7 +6,7 @@ import math
 from collections import deque
 from typing import Protocol
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 
 _WINDOWS = 10
 """Windows over which the utilisation of a limit is reckoned, at most."""

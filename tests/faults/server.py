@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from okx_funding import FundingClient, OKXError, RateLimit
-from okx_funding.endpoints import Endpoint
-from okx_funding.models import ServerTime
+from okx_funding.api.account import ServerTime
+from okx_funding.api.spec import Endpoint
 from okx_funding.scheduler.calls import keys_of
 from tests.support import Heard, envelope, failure_of, http, row, someone
 
@@ -265,7 +265,7 @@ async def nothing_is_held(client: FundingClient) -> None:
         await asyncio.sleep(0)
     for lane in client._lanes.values():
         assert lane.batcher.callers == 0, lane
-        assert "0 in flight" in repr(lane.line.bucket)
+        assert "0 in flight" in repr(lane.queue.bucket)
         assert not lane.dispatcher.in_flight, lane
     session = client._session
     pool = session._transport._http if session is not None else None

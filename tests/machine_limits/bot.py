@@ -33,7 +33,7 @@ def stop_in_lock(nth: int) -> None:
             os.kill(os.getpid(), signal.SIGSTOP)
         return encode(*args)
 
-    layout.encode = stopping
+    setattr(layout, "encode", stopping)  # noqa: B010 -- mypy minds the plain one
 
 
 def kill_at(step: str, nth: int) -> None:
@@ -90,7 +90,7 @@ class Bot:
     def report(self) -> dict[str, Any]:
         return {
             "answered": len(self.answered),
-            "first": self.answered[0] if self.answered else None,
+            "times": self.answered,
             "longest": self.longest,
             "errors": self.errors,
             "cpu": time.process_time(),

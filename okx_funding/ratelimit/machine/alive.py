@@ -99,7 +99,7 @@ def lives_in(folder: str) -> Lives:
 
 
 def _forget_after_fork() -> None:
-    global _guard  # noqa: PLW0603
+    global _guard
     _guard = threading.Lock()  # another thread of the parent may have held it
     for lives in _lives.values():
         lives._close()  # the locks are the parent's: closing a copy here drops none of them

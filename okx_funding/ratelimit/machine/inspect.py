@@ -93,9 +93,7 @@ def inspect_machine(
     return MachineReport(folder, None, tuple(looks))
 
 
-def _look(
-    path: Path, boot: bytes, lives: Lives | None, clock: Callable[[], float]
-) -> MachineLimit:
+def _look(path: Path, boot: bytes, lives: Lives | None, clock: Callable[[], float]) -> MachineLimit:
     problem = ""
     for _ in range(_TRIES):  # it may be written at this very moment
         try:

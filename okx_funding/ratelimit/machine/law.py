@@ -293,17 +293,16 @@ def _nth_release(state: State, rule: Rule, n: int, now: float) -> float:
 
 def give_back(state: State, back: Release) -> None:
     """A request is answered, lost, refused or was never sent."""
-    for place, request in enumerate(state.requests):
+    for request in state.requests:
         if request.owner == back.owner and request.serial == back.serial:
             break
     else:  # it was taken in a history that is lost
         if back.seen is None:
             return
-        place = len(state.requests)
         request = LoggedRequest(back.owner, back.serial, back.taken)
         state.requests.append(request)
     if back.seen is None:
-        del state.requests[place]
+        state.requests.remove(request)
         return
     request.seen, request.credit = back.seen, back.credit
     state.frozen_until = max(state.frozen_until, back.freeze_until)
@@ -345,24 +344,3 @@ def prune(state: State, now: float) -> None:
     while old < surplus and state.requests[old].free_at(rule.window) <= now:
         old += 1
     del state.requests[:old]
-
-
-# -- foretelling ---------------------------------------------------------------------------------
-
-
-def nth_slot_at(state: State, me: LoggedProcess, n: int, longer: float, now: float) -> float:
-    """About when the n-th request of ``me`` from now, counted from 0, gets its slot.
-
-    Processes that wait take turns. ``longer``: seconds that a slot is out above its window.
-    """
-    rule = strictest(state.processes.values())
-    others = sum(
-        process.ticket > 0 and process is not me and now <= process.looks_at + LATE
-        for process in state.processes.values()
-    )
-    place = tickets_ahead(state, me, now) + n * (others + 1)
-    start = max(now, gate(state, rule))
-    times = [max(start, at) for at in releases(state, rule, now)]
-    rounds, place_in_round = divmod(place, len(times))
-    at = times[place_in_round] + rounds * (rule.window + longer)
-    return max(at, start + place * rule.spacing)

@@ -22,10 +22,9 @@ from . import layout
 from .alive import Lives, lives_in
 from .bucket import MachineBucket
 from .file import SUFFIX, LimitFile, LimitFileError, boot_id, default_folder, removing_unused
-from .law import MAX_REQUESTS
 
 LONGEST_WINDOW = 60.0
-"""Seconds. Longer windows stay within the process: after a boot they would be silent for as long."""
+"""Seconds. Longer windows stay within the process: a boot would be silent for as long."""
 OPEN_FILES = 128
 _SWEEP_FROM = 256
 _LEAVE_AT_MOST = 64

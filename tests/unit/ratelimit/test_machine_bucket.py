@@ -210,7 +210,7 @@ async def test_a_turn_goes_from_one_to_the_other(sessions):
                     got[place] += 1
                 due[place] = two[place].next_free(now())
         await asyncio.sleep(0.02)
-    assert abs(got[0] - got[1]) <= 1
+    assert abs(got[0] - got[1]) <= 2, "one turn at the beginning, one at the end"
     assert sum(got) >= 7
 
 
@@ -218,12 +218,12 @@ async def test_whoever_gives_up_keeps_its_place_for_a_quarter_of_a_second(sessio
     one = sessions.one()
     assert one.take(now()) is None
     await asyncio.sleep(law.LOOK_EVERY + bucket_module.KEEP - 0.01)
-    assert logged(sessions).processes[one._number].ticket == 1
+    assert logged(sessions).processes[one._view.number].ticket == 1
     assert one.take(now()) is None
     await asyncio.sleep(law.LOOK_EVERY)
-    assert logged(sessions).processes[one._number].ticket == 1
+    assert logged(sessions).processes[one._view.number].ticket == 1
     await asyncio.sleep(bucket_module.KEEP + 0.01)
-    assert logged(sessions).processes[one._number].ticket == 0
+    assert logged(sessions).processes[one._view.number].ticket == 0
 
 
 def logged(sessions: Sessions) -> law.State:
@@ -444,7 +444,7 @@ def others_go_on_while_one_is_stopped(
         nonlocal ahead, sent
         for _ in range(60):
             ahead += 0.05
-            two._retry_at = two._look_at = float("-inf")
+            two._view.retry_at = two._look_at = float("-inf")
             slot = two.take(now())
             while slot is not None:
                 sessions.refused += not sessions.judge.admit(later())
@@ -610,7 +610,7 @@ async def test_another_loop_is_told_to_make_its_own(tmp_path):
 
         try:
             asyncio.run(use())
-        except BaseException as error:  # noqa: BLE001
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=elsewhere)

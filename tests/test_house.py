@@ -24,7 +24,7 @@ FLOORS = {
     "words": "errors events models secret configuration credentials",
     "rules": "endpoints inquest retry circuit tally callers batching deadlines codec wire "
     "arguments",
-    "world": "hosts slots buckets registry buckets_redis unpacking transport",
+    "world": "hosts slots buckets registry buckets_redis ratelimit unpacking transport",
     "meeting": "telling flights line dispatcher lane session",
     "face": "client",
     "doors": "__init__ observers testing cli __main__",
@@ -39,6 +39,7 @@ THIRD_PARTIES = {
     "aiolimiter": {"slots", "buckets"},
     "msgspec": {"models", "codec", "wire"},
     "redis": {"buckets_redis"},
+    "filelock": {"ratelimit"},
     "rich": {"cli"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},

@@ -22,6 +22,7 @@ from . import law
 from .access import Access
 from .forecast import nth_slot_at
 from .law import LoggedProcess, LoggedRequest, Release, Rule, State
+from .slot import MachineSlot
 from .view import FileView, MachinePlace
 
 VALID = 1.0
@@ -44,23 +45,6 @@ class Queue(Protocol):
 
     def give_up(self, reason: str, *, patient: bool) -> None:
         """There will be no slot: tell whoever waits, or only who would wait for ever."""
-
-
-class MachineSlot:
-    """The right to one request, as it is logged in the file."""
-
-    __slots__ = ("callers", "keys", "owner", "sent_at", "serial", "taken")
-
-    def __init__(self, request: LoggedRequest, sent_at: float) -> None:
-        self.owner: int = request.owner
-        self.serial: int = request.serial
-        self.taken: float = request.taken
-        """When it was taken, by the machine's clock."""
-        self.sent_at: float = sent_at
-        """The same by the loop's."""
-        self.keys: int = 0
-        self.callers: int = 0
-        """What its request carries."""
 
 
 class MachineBucket:

@@ -236,7 +236,7 @@ def run(options: Options) -> Report:
     """In real time, on loopback. ``--quick``: some seconds of each."""
     seconds = options.pick(30, 5)
     together = Table(
-        f"{CALLERS} callers in each process, 6 requests per 1 s, {2000 * LATENCY:.0f} ms round trip",
+        f"{CALLERS} callers each, 6 requests per 1 s, {2000 * LATENCY:.0f} ms round trip",
         (
             "processes",
             "requests",

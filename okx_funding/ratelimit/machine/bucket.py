@@ -283,19 +283,13 @@ class MachineBucket:
     def _reconsider(self) -> None:
         """Obey the strictest living claim of this session; the file minds those of others."""
         claims = list(self.claims.values())
-        if not claims or claims == self._obeyed:
-            return
-        self._obeyed = claims
-        count = min(claim.limit.count for claim in claims)
-        period = max(claim.limit.period for claim in claims)
-        smooth = any(claim.pacing == "smooth" for claim in claims)
-        strictest = Claim(
-            RateLimit(count, period),
-            "smooth" if smooth else "burst",
-            max(claim.withdraw for claim in claims),
-        )
-        if strictest != Claim(self.limit, self.pacing, self.withdraw):
-            self._obey(strictest)
+        if claims and claims != self._obeyed:
+            self._obeyed = claims
+            count = min(claim.limit.count for claim in claims)
+            limit = RateLimit(count, max(claim.limit.period for claim in claims))
+            smooth = any(claim.pacing == "smooth" for claim in claims)
+            withdraw = max(claim.withdraw for claim in claims)
+            self._obey(Claim(limit, "smooth" if smooth else "burst", withdraw))
 
     def inherit(self, other: MachineBucket, now: float) -> None:
         """Go on for ``other``: both were the same user's, and what that sent counts here."""

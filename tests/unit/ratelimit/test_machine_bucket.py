@@ -16,6 +16,7 @@ import pytest
 
 from okx_funding import (
     BucketsUnreachableError,
+    DeadlineExceededError,
     FundingClient,
     InvalidArgumentError,
     RateLimit,
@@ -512,8 +513,9 @@ async def test_a_busy_lock_is_tried_again_and_never_waited_for(sessions):
 class at_limits:  # noqa: N801 -- reads like at_exchange
     """A client whose requests never leave the process, and its limits."""
 
-    def __init__(self, tmp_path: Any, path: str = "limits") -> None:
+    def __init__(self, tmp_path: Any, path: str = "limits", **options: Any) -> None:
         self.path = str(tmp_path / path)
+        self.options = options
 
     async def __aenter__(self) -> tuple[FundingClient, MachineLimits]:
         limits = MachineLimits(self.path)
@@ -521,7 +523,7 @@ class at_limits:  # noqa: N801 -- reads like at_exchange
         self.session = Wireless()
         self.session._store = limits
         await self.session.__aenter__()
-        self.client = self.session.client(credentials=someone())
+        self.client = self.session.client(credentials=someone(), **self.options)
         return self.client, limits
 
     async def __aexit__(self, *_: object) -> None:
@@ -557,6 +559,26 @@ async def test_a_caller_without_a_deadline_hears_of_trouble_after_a_minute(tmp_p
         began = now()
         await failure_of(client.get_non_tradable_assets("BTC"), BucketsUnreachableError)
         assert 60 < now() - began < 62
+
+
+async def test_a_caller_with_a_deadline_is_told_the_truth_by_the_tickets_ahead(tmp_path):
+    single = {"get_non_tradable_assets": RateLimit(1, 1.0)}
+    async with at_limits(tmp_path, rate_limits=single) as (client, limits):
+        await client.get_non_tradable_assets("BTC")
+        other = MachineLimits(limits.path)
+        other.clock = limits.clock
+        (key,) = limits._buckets
+        ahead = other.bucket(key, Claim(RateLimit(1, 1.0)))
+        owner = Owner()
+        ahead.claim(owner, Claim(RateLimit(1, 1.0)), now())
+        await asyncio.sleep(0.8)
+        assert ahead.take(now()) is None
+        error = await failure_of(
+            client.get_non_tradable_assets("ETH", timeout=0.9), DeadlineExceededError
+        )
+        assert error.estimated_wait == pytest.approx(1.2, abs=0.1)
+        assert not error.sent
+        other.abandon()
 
 
 async def test_a_folder_that_must_not_be_used_is_an_error_at_once(tmp_path):
@@ -637,6 +659,41 @@ async def test_few_descriptors_serve_many_limits(sessions):
         assert bucket.take(now()) is None
     assert descriptors() - before <= 130
     limits.abandon()
+
+
+def test_a_forked_child_is_another_process_with_the_same_limit(tmp_path):
+    """In real time: a child has its parent's clock, and no virtual one."""
+    claim, path = Claim(RateLimit(2, 0.3)), tmp_path / "limits"
+
+    async def take(wait: float) -> int:
+        limits, owner = MachineLimits(path), Owner()
+        bucket = limits.bucket(KEY, claim)
+        bucket.claim(owner, claim, now())
+        taken = 0
+        for _ in range(2):
+            slot = bucket.take(now())
+            if slot is None:
+                await asyncio.sleep(wait)
+                slot = bucket.take(now())
+            taken += slot is not None
+        return taken
+
+    def in_a_child() -> int:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writer, b"%d" % asyncio.run(take(0.0)))
+            os._exit(0)
+        os.waitpid(child, 0)
+        taken = int(os.read(reader, 1))
+        os.close(reader)
+        os.close(writer)
+        return taken
+
+    async def parent() -> tuple[int, int]:
+        return await take(0.6), in_a_child()
+
+    assert asyncio.run(parent()) == (2, 0)
 
 
 # -- looking in -------------------------------------------------------------------------------

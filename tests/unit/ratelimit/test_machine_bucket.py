@@ -268,15 +268,16 @@ async def test_smooth_pacing_holds_over_all_sessions(sessions):
 
 async def test_a_key_whose_user_becomes_known_brings_along_what_it_sent(sessions):
     one = sessions.one(key=BucketKey(KEY.origin, False, "a-key", KEY.rule))
-    await ready(sessions, one)
+    await ready(sessions, one, sessions.one())
     assert sessions.burst(one) == 6
     limits = sessions.all[0]
     old = limits.forget(limits.keys_of("a-key")[0])
     heir = limits.bucket(KEY, SIX)
+    assert isinstance(heir, MachineBucket)
     heir.inherit(old, now())
     old.close()
     assert sessions.burst(heir) == 0
-    await asyncio.sleep(SILENT)
+    await asyncio.sleep(1.01)
     assert sessions.burst(heir) == 6
     assert heir.sent == 12
     assert not sessions.refused
@@ -405,6 +406,7 @@ async def test_who_was_stopped_with_the_lock_in_hand_sends_nothing(sessions, mon
     await ready(sessions, one)
     sent = others_go_on_while_one_is_stopped(sessions, one, two, monkeypatch)
     assert sent == (6, False)
+    assert one.in_flight == 0, "the slot is void at once"
     assert not sessions.refused
 
 
@@ -694,6 +696,23 @@ def test_a_forked_child_is_another_process_with_the_same_limit(tmp_path):
         return await take(0.6), in_a_child()
 
     assert asyncio.run(parent()) == (2, 0)
+
+
+def test_limits_that_were_used_before_a_fork_have_another_number_after_it(tmp_path):
+    limits = MachineLimits(tmp_path / "limits")
+    mine, _, _ = limits.enter()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        number, lives, _ = limits.enter()
+        os.write(writer, b"y" if number != mine and lives.is_alive(mine) else b"n")
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reader, 1) == b"y"
+    os.close(reader)
+    os.close(writer)
+    assert limits.enter()[0] == mine
+    limits.abandon()
 
 
 # -- looking in -------------------------------------------------------------------------------

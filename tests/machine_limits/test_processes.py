@@ -110,6 +110,23 @@ async def test_a_damaged_file_costs_a_silent_window(machine, damage):
     assert machine.silence(damaged) < SILENT + W + 0.5
 
 
+async def test_a_storm_of_kills_and_stops_leads_to_no_refusal(machine):
+    await machine.start(4)
+    await machine.came(4)
+    for turn in range(12):
+        victim = machine.all[turn % 4]
+        if turn % 3 == 0:
+            await victim.end()
+            (machine.all[turn % 4],) = await machine.start()
+            machine.all.pop()
+        else:
+            victim.signal(signal.SIGSTOP)
+            await asyncio.sleep(0.3)
+            victim.signal(signal.SIGCONT)
+    await machine.came(len(machine.arrivals) + 6)
+    assert not machine.exchange.refused
+
+
 async def test_a_process_that_was_stopped_for_long_is_not_refused_when_it_goes_on(machine):
     victims = await machine.start(3)
     await machine.came(6)

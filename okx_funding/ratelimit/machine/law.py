@@ -46,10 +46,9 @@ class SilenceReason(IntEnum):
     NEW = 1
     BOOT = 2
     EMPTIED = 3
-    DELETED = 4
-    DAMAGED = 5
-    OLD_FORMAT = 6
-    REPLACED = 7
+    DAMAGED = 4
+    OLD_FORMAT = 5
+    REPLACED = 6
 
     @property
     def text(self) -> str:
@@ -60,8 +59,7 @@ class SilenceReason(IntEnum):
 _REASONS = {
     SilenceReason.NEW: "the file is new",
     SilenceReason.BOOT: "the file is of another boot or another machine",
-    SilenceReason.EMPTIED: "the file was emptied",
-    SilenceReason.DELETED: "the file was deleted",
+    SilenceReason.EMPTIED: "the file was deleted or emptied",
     SilenceReason.DAMAGED: "the file is damaged",
     SilenceReason.OLD_FORMAT: "the file is of an older format",
     SilenceReason.REPLACED: "a process stopped while it held the file's lock",

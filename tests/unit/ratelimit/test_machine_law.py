@@ -323,6 +323,15 @@ def test_a_living_process_that_was_not_heard_of_loses_its_slots():
     assert two.ticket == 0
 
 
+def test_a_shorter_round_trip_takes_credit_back_from_ones_own_slots():
+    state, (one, two) = shared(2, 1, 2)
+    for process in (one, two):
+        assert law.take(state, process, 1, 0.0)
+        law.give_back(state, Release(process.number, 1, 0.0, 0.1, credit=0.03))
+    law.reduce_credit(state, 1, 0.01)
+    assert [request.credit for request in state.requests] == [0.01, 0.03]
+
+
 def test_the_log_is_bounded():
     state, (one,) = shared(3, 1)
     for serial in range(1, 100):

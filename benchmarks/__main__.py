@@ -16,7 +16,7 @@ NAMES = (
     "observers",
     "sign",
     "decode",
-    "wish",
+    "thousand_callers",
     "coalescing",
     "imports",
     "shared",
@@ -66,7 +66,7 @@ def main() -> None:
 
 def _draw(name: str, folder: Path) -> None:
     if missing("matplotlib"):
-        print("Skipped: the picture: matplotlib isn't installed (the extra bench has it)\n")
+        print("Skipped: the picture: matplotlib isn't installed (the group benchmarks has it)\n")
         return
     for path in charts.draw(name, folder):
         print(f"Drawn: {path}")

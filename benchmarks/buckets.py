@@ -23,7 +23,7 @@ PARETO = tuple(Jitter(scale / 1000, "pareto") for scale in (10, 30, 100))
 
 def strategies() -> list[Strategy]:
     """All of them, this project's first."""
-    smooth = Ours("okx_funding, smooth", "smooth")
+    smooth = Ours("okx_funding, spread", spread=True)
     return [Ours("okx_funding"), smooth, *OTHERS, *ccxt_strategies()]
 
 
@@ -242,7 +242,9 @@ def run(options: Options) -> Report:
     report.tables += [grid, judged, table]
     report.figures = {"strategies": figures, "scenarios": trouble}
     if missing("ccxt"):
-        report.skipped.append("ccxt's throttler: ccxt isn't installed (the extra bench has it)")
+        report.skipped.append(
+            "ccxt's throttler: ccxt isn't installed (the group benchmarks has it)"
+        )
     return report
 
 

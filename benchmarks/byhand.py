@@ -17,7 +17,7 @@ from yarl import URL
 
 from okx_funding import Credentials, NonTradableAsset
 from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
-from okx_funding.wire import Response, parse_response
+from okx_funding.wire.response import Response, parse_response
 
 from .harness import missing, optional
 

@@ -145,9 +145,9 @@ class Bench:
 
         async def caller(number: int, times: int) -> None:
             call = calls[number]
-            wish = CURRENCIES[20 * number : 20 * number + setting.currencies]
+            wanted = CURRENCIES[20 * number : 20 * number + setting.currencies]
             for _ in range(times):
-                await call(wish)
+                await call(wanted)
 
         async def everybody(operations: int) -> None:
             each = operations // setting.users
@@ -176,7 +176,9 @@ def run(options: Options) -> Report:
     report = Report()
     for module in ("ccxt", "okx", "uvloop"):
         if missing(module):
-            report.skipped.append(f"{module} isn't installed (the extras bench and test have it)")
+            report.skipped.append(
+                f"{module} isn't installed (the group benchmarks or the extra test has it)"
+            )
     with serving() as base_url, contextlib.ExitStack() as stack:
         plain = stack.enter_context(bench(base_url, asyncio.new_event_loop()))
         groups = {

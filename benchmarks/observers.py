@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from okx_funding.events import Event, Observer
+from okx_funding.telemetry.events import Event, Observer
 
 from .call import USERS, Setting, bench
 from .coalescing import HOT, SLOTS, a_client, a_loop, together
@@ -26,7 +26,7 @@ def _prometheus() -> Observer:
     """Into a registry of its own, which nobody scrapes."""
     from prometheus_client import CollectorRegistry
 
-    from okx_funding.observers.prometheus import PrometheusObserver
+    from okx_funding.telemetry.prometheus import PrometheusObserver
 
     return PrometheusObserver(CollectorRegistry())
 
@@ -35,7 +35,7 @@ def _opentelemetry() -> Observer:
     """Every span is made, kept and ended by the SDK, and exported to nowhere."""
     from opentelemetry.sdk.trace import TracerProvider
 
-    from okx_funding.observers.opentelemetry import OpenTelemetryObserver
+    from okx_funding.telemetry.opentelemetry import OpenTelemetryObserver
 
     return OpenTelemetryObserver(TracerProvider(shutdown_on_exit=False))
 
@@ -46,11 +46,11 @@ def watchers(report: Report) -> Watchers:
     if missing("prometheus_client"):
         report.skipped.append("prometheus: its client isn't installed (the extra prometheus)")
     else:
-        found["okx_funding.observers.prometheus"] = _prometheus()
+        found["okx_funding.telemetry.prometheus"] = _prometheus()
     if missing("opentelemetry.sdk"):
         report.skipped.append("opentelemetry: its SDK isn't installed (the extra test has it)")
     else:
-        found["okx_funding.observers.opentelemetry"] = _opentelemetry()
+        found["okx_funding.telemetry.opentelemetry"] = _opentelemetry()
     return found
 
 

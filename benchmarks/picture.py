@@ -91,15 +91,10 @@ def _drawing(palette: Palette) -> Iterator[Any]:
 
 
 def _save(figure: Any, stem: Path) -> list[Path]:
-    """A PNG in 64 colours, which are enough and small, and an SVG without a date."""
-    png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
-    figure.savefig(png, dpi=140)
-    image = optional("PIL.Image")
-    with image.open(png) as drawn:
-        few = drawn.convert("RGB").quantize(64, dither=image.Dither.NONE)
-    few.save(png, optimize=True)
+    """An SVG without a date, so that the same figures make the same file."""
+    svg = stem.with_name(f"{stem.name}.svg")
     figure.savefig(svg, metadata={"Date": None})
-    return [png, svg]
+    return [svg]
 
 
 def _strip(strip: Any, name: str, run: Run, palette: Palette) -> None:

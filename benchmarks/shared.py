@@ -233,7 +233,7 @@ def run(options: Options) -> Report:
         return report
     for module, package in PACKAGES.items():
         if missing(module):
-            report.skipped.append(f"{package} isn't installed (the extra bench has it)")
+            report.skipped.append(f"{package} isn't installed (the group benchmarks has it)")
     price, costs = _price(options)
     together, judged = _together(options)
     report.tables += [together, price]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from okx_funding import Credentials
-from okx_funding.credentials import timestamp
+from okx_funding.auth.signing import timestamp
 from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
 
 from .byhand import textbook_headers

@@ -92,9 +92,9 @@ async def _calls(base_url: str, calls: int, looks: _Looks) -> None:
         chance = random.Random(1)
 
         async def some() -> int:
-            wishes = chance.choices(CURRENCIES, k=_AT_ONCE)
+            wanted = chance.choices(CURRENCIES, k=_AT_ONCE)
             client = chance.choice(clients)
-            await asyncio.gather(*(client.get_non_tradable_assets(ccy) for ccy in wishes))
+            await asyncio.gather(*(client.get_non_tradable_assets(ccy) for ccy in wanted))
             return _AT_ONCE
 
         await _repeat(some, calls, looks)
@@ -120,7 +120,7 @@ async def _faults(calls: int, looks: _Looks) -> None:
                 demo=False,
                 rate_limits=limits,
                 request_timeout=0.3,
-                withdraw=0,
+                refusal_cooldown=0,
                 max_retries=1,
             )
             for user in users

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 import math
 from collections import Counter, deque
@@ -14,11 +15,10 @@ from typing import Any, Protocol
 from aiolimiter import AsyncLimiter
 
 from okx_funding import Credentials, FundingClient, RateLimit, Session
-from okx_funding.buckets import Pacing
 from okx_funding.endpoints import VALUATION_UNITS
 from okx_funding.errors import ProtocolError
-from okx_funding.events import Statistics
-from okx_funding.wire import Response
+from okx_funding.telemetry.events import Statistics
+from okx_funding.wire.response import Response
 
 from .harness import missing, optional
 from .road import Exchange, Road
@@ -156,16 +156,16 @@ class Ours:
     def __init__(
         self,
         name: str = "okx_funding",
-        pacing: Pacing = "burst",
         *,
+        spread: bool = False,
         cancelled: float = 0.0,
-        withdraw: float = 15.0,
+        refusal_cooldown: float = 15.0,
         pause: float = 0.0,
     ) -> None:
         self.name = name
-        self._pacing: Pacing = pacing
+        self._spread = spread
         self._cancelled = cancelled
-        self._withdraw = withdraw
+        self._refusal_cooldown = refusal_cooldown
         self._pause = pause
 
     async def drive(self, road: Road, exchange: Exchange, total: int) -> Run:
@@ -182,9 +182,10 @@ class Ours:
             base_url="http://127.0.0.1",
             demo=False,
             max_retries=0 if road.lost else 2,
-            rate_limits={"get_asset_valuation": exchange.limit},
-            pacing=self._pacing,
-            withdraw=self._withdraw,
+            rate_limits={
+                "get_asset_valuation": dataclasses.replace(exchange.limit, spread=self._spread)
+            },
+            refusal_cooldown=self._refusal_cooldown,
         )
         callers: set[asyncio.Task[None]] = set()
 

@@ -1,7 +1,7 @@
 """Makes ``reference.md`` from the docstrings, and the site from all pages.
 
     python docs/build.py             the reference
-    python docs/build.py --site      the site, in site/ (pip install 'okx-funding[docs]')
+    python docs/build.py --site      the site, in site/ (nox -s docs installs it)
 
 The source is read, not imported: nothing that is optional has to be installed.
 """
@@ -27,7 +27,7 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (
         "Clients",
         "",
-        {"client": "FundingClient", "session": "Session", "credentials": "Credentials"},
+        {"client": "FundingClient", "session": "Session", "auth.credentials": "Credentials"},
     ),
     ("Limits", "", {"endpoints": "RateLimit"}),
     (
@@ -38,7 +38,7 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("Errors", "All are exported by `okx_funding` itself.", {"errors": "*"}),
     (
         "Statistics and events",
-        "Events are in `okx_funding.events`.",
+        "Events are in `okx_funding.telemetry.events`.",
         {"events": "Statistics BucketStatistics Observer *"},
     ),
     (
@@ -55,6 +55,8 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "In `okx_funding.simulator`.",
         {
             "simulator.exchange": "SimulatedExchange",
+            "simulator.accounts": "Account",
+            "simulator.auth": "Key",
             "simulator.threads": "in_thread",
             "simulator.services": "Rules",
             "simulator.arrivals": "Arrival",
@@ -65,6 +67,11 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "Fixtures for pytest",
         "Found without being imported; see [Testing your bot](testing-your-bot.md).",
         {"testing.fixtures": "okx_*", "testing.asynchronous": "okx_*"},
+    ),
+    (
+        "Transports",
+        "`FakeTransport` and `SentRequest` are in `okx_funding.testing`.",
+        {"wire.transport": "Transport", "testing.fake_transport": "FakeTransport SentRequest"},
     ),
 )
 
@@ -238,9 +245,11 @@ def site(out: Path) -> None:
             text = page.read_text("utf-8")
             text = re.sub(r"\]\(\.\./((?:\.\./)?examples/)", r"](\1", text)
             text = text.replace("](../benchmarks/README.md)", "](questions.md)")
-            text = text.replace("](../docs/", "](")
+            text = text.replace("](../docs/", "](../" if page.parent.name == "examples" else "](")
             page.write_text(text, "utf-8")
-        subprocess.run([sys.executable, "-m", "zensical", "build"], cwd=copy, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "zensical", "build", "--strict"], cwd=copy, check=True
+        )
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(copy / "site", out)
 

@@ -18,7 +18,7 @@ import contextlib
 import time
 
 from okx_funding import FundingClient, OKXError, Session
-from okx_funding.buckets_redis import live_buckets
+from okx_funding.ratelimit.redis import live_buckets
 from okx_funding.simulator import SimulatedExchange
 
 CALLERS = 5

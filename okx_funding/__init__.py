@@ -8,46 +8,57 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .auth.credentials import Credentials
     from .client import FundingClient
-    from .credentials import Credentials
     from .endpoints import RateLimit
     from .errors import (
+        AccountRestrictedError,
+        AddressNotAllowedError,
         APIError,
         AuthenticationError,
         BucketsUnreachableError,
+        ChainSuspendedError,
         ClientClosedError,
         ClockSkewError,
         ConnectError,
         DeadlineExceededError,
         DecodeError,
         HTTPStatusError,
+        InsufficientFundsError,
         InvalidArgumentError,
         InvalidParameterError,
+        NotFoundError,
         OKXError,
         OutcomeUnknownError,
         PermissionDeniedError,
         ProtocolError,
         QueueFullError,
+        QuotaExceededError,
+        QuoteExpiredError,
         RateLimitError,
         RequestTimeoutError,
         ResponseError,
         ResponseTooLargeError,
         ServiceUnavailableError,
+        TransferFailedError,
         TransportError,
         WrongLoopError,
     )
-    from .events import BucketStatistics, Observer, Statistics
     from .models import AssetValuation, NonTradableAsset, ValuationDetails
     from .session import Session
+    from .telemetry.events import BucketStatistics, Observer, Statistics
 
 __version__ = "0.1.0"
 
 __all__ = [
     "APIError",
+    "AccountRestrictedError",
+    "AddressNotAllowedError",
     "AssetValuation",
     "AuthenticationError",
     "BucketStatistics",
     "BucketsUnreachableError",
+    "ChainSuspendedError",
     "ClientClosedError",
     "ClockSkewError",
     "ConnectError",
@@ -56,15 +67,19 @@ __all__ = [
     "DecodeError",
     "FundingClient",
     "HTTPStatusError",
+    "InsufficientFundsError",
     "InvalidArgumentError",
     "InvalidParameterError",
     "NonTradableAsset",
+    "NotFoundError",
     "OKXError",
     "Observer",
     "OutcomeUnknownError",
     "PermissionDeniedError",
     "ProtocolError",
     "QueueFullError",
+    "QuotaExceededError",
+    "QuoteExpiredError",
     "RateLimit",
     "RateLimitError",
     "RequestTimeoutError",
@@ -73,6 +88,7 @@ __all__ = [
     "ServiceUnavailableError",
     "Session",
     "Statistics",
+    "TransferFailedError",
     "TransportError",
     "ValuationDetails",
     "WrongLoopError",
@@ -82,8 +98,8 @@ _HOMES = (
     "errors",
     "endpoints",
     "models",
-    "events",
-    "credentials",
+    "telemetry.events",
+    "auth.credentials",
     "session",
     "client",
 )

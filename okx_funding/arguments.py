@@ -6,11 +6,17 @@ import math
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from urllib.parse import urlsplit
 
-from .callers import Key
-from .endpoints import ENDPOINTS, VALUATION_UNITS, RateLimit
-from .errors import InvalidArgumentError
+from okx_funding.endpoints import ENDPOINTS, VALUATION_UNITS, RateLimit
+from okx_funding.errors import InvalidArgumentError
+
+Key = str | None
+"""A currency, or None for all."""
+
+MAX_KEYS = 10_000
+"""The most currencies that one call may name."""
 
 _CURRENCY = re.compile(r"[A-Za-z0-9._-]{1,32}", re.ASCII).fullmatch
 _ALL: tuple[Key, ...] = (None,)
@@ -32,13 +38,22 @@ def currencies(ccy: str | Iterable[str] | None) -> tuple[Key, ...]:
             if len(_single) < _MANY:
                 _single[ccy] = keys
         return keys
-    if isinstance(ccy, (list, tuple)) and 0 < len(ccy) == len(_checked_before(ccy)):
+    if (
+        isinstance(ccy, (list, tuple))
+        and 0 < len(ccy) <= MAX_KEYS
+        and len(ccy) == len(_checked_before(ccy))
+    ):
         return tuple(ccy)
     if isinstance(ccy, bytes | Mapping) or not isinstance(ccy, Iterable):
         raise InvalidArgumentError(
             f"ccy must be a str, an iterable of str, or None, not {type(ccy).__name__}"
         )
-    given = tuple(ccy)
+    given = tuple(islice(ccy, MAX_KEYS + 1))
+    if len(given) > MAX_KEYS:
+        raise InvalidArgumentError(
+            f"ccy names more than {MAX_KEYS} currencies: ask for fewer in one call, or for all "
+            "with ccy=None"
+        )
     for index, each in enumerate(given):
         _currency(each, f"[{index}]")
     if len(given) > 1 and len(set(map(str.upper, given))) < len(given):

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from okx_funding.errors import InvalidArgumentError
+
 from . import models
-from .errors import InvalidArgumentError
 
 _DOCS = "https://www.okx.com/docs-v5/en/#"
 
@@ -22,12 +23,16 @@ MAX_CURRENCIES = 20
 class RateLimit:
     """At most ``count`` requests in any ``period`` seconds.
 
+    ``spread`` spaces them evenly, at four fifths of the limit, instead of using what is free at
+    once: for gateways that approximate a window by two weighted counters.
+
     Raises InvalidArgumentError, a ValueError, for a count below one or a period that isn't
     positive and finite.
     """
 
     count: int
     period: float = 1.0
+    spread: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
@@ -57,8 +62,10 @@ class RateLimit:
 class Endpoint:
     """One row of the table.
 
-    ``name`` is the method of FundingClient and the key of ``rate_limits=``. ``key`` names the
-    query parameter whose values may share a request, ``max_keys`` how many fit into one.
+    ``name`` is the method of FundingClient and the key of ``rate_limits=``. ``batch_by`` names
+    the parameter whose values may share a request, ``batch_size`` how many fit into one. ``shared``
+    tells whether equal calls may share a request and its answer be remembered, ``repeatable``
+    whether it may be sent again after a byte of it may have left.
     ``row`` is the struct of one row of ``data``; ``docs`` links OKX's page.
     """
 
@@ -70,9 +77,10 @@ class Endpoint:
     docs: str
     scope: Scope = "user"
     permission: Literal["none", "read", "trade", "withdraw"] = "read"
-    key: str | None = None
-    max_keys: int = 1
-    retry_is_safe: bool = True
+    shared: bool = True
+    repeatable: bool = True
+    batch_by: str | None = None
+    batch_size: int = 1
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -85,8 +93,8 @@ GET_NON_TRADABLE_ASSETS = Endpoint(
     limit=RateLimit(6, 1.0),
     row=models.NonTradableAsset,
     docs=_DOCS + "funding-account-rest-api-get-non-tradable-assets",
-    key="ccy",
-    max_keys=MAX_CURRENCIES,
+    batch_by="ccy",
+    batch_size=MAX_CURRENCIES,
 )
 
 GET_ASSET_VALUATION = Endpoint(
@@ -96,7 +104,6 @@ GET_ASSET_VALUATION = Endpoint(
     limit=RateLimit(1, 1.0),
     row=models.AssetValuation,
     docs=_DOCS + "funding-account-rest-api-get-account-asset-valuation",
-    key="ccy",
 )
 
 GET_ACCOUNT_CONFIG = Endpoint(

@@ -13,32 +13,38 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from .arguments import count
-from .buckets import Bucket, Claim
-from .circuit import AuthCircuit
-from .credentials import Credentials, timestamp
-from .deadlines import Deadlines
-from .dispatcher import Dispatcher, Policy
-from .endpoints import GET_TIME, Endpoint, RateLimit
-from .errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
-from .events import Observer, Statistics
-from .flights import Flights
-from .hosts import Host
-from .lane import WRONG_LOOP, Lane
-from .line import Line
-from .registry import REGISTRY, BucketKey
-from .secret import Secret
-from .tally import Tally, Total
-from .telling import Teller
-from .transport import Transport
-from .wire import Response
+from aiolimiter import AsyncLimiter
+
+from okx_funding.arguments import count
+from okx_funding.auth.credentials import Credentials
+from okx_funding.auth.secret import Secret
+from okx_funding.auth.signing import timestamp
+from okx_funding.endpoints import GET_TIME, Endpoint, RateLimit
+from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
+from okx_funding.ratelimit.bucket import Bucket, Claim
+from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
+from okx_funding.ratelimit.registry import REGISTRY, BucketKey
+from okx_funding.scheduler.deadlines import Deadlines
+from okx_funding.scheduler.dispatcher import Dispatcher, Policy
+from okx_funding.scheduler.emitter import EventEmitter
+from okx_funding.scheduler.host import Host
+from okx_funding.scheduler.in_flight import InFlight
+from okx_funding.scheduler.lane import WRONG_LOOP, Lane
+from okx_funding.scheduler.outcome import outcome_unknown
+from okx_funding.scheduler.queue import SlotQueue
+from okx_funding.telemetry import log
+from okx_funding.telemetry.counters import Counters, TotalCounters
+from okx_funding.telemetry.events import HostStatistics, Observer, Statistics
+from okx_funding.wire.request import Request
+from okx_funding.wire.response import Response
+from okx_funding.wire.transport import AiohttpTransport
 
 if TYPE_CHECKING:
     import aiohttp
 
-    from .buckets_redis import OnLoss, RedisBuckets
-    from .ratelimit.machine import MachineLimits
-    from .ratelimit.store import LimitStore
+    from okx_funding.ratelimit.machine import MachineLimits
+    from okx_funding.ratelimit.redis import OnLoss, RedisBuckets
+    from okx_funding.ratelimit.store import LimitStore
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,7 +56,12 @@ class Profile:
     demo: bool = False
     request_timeout: float = 10.0
     policy: Policy = Policy()
-    observer: Observer | None = None
+    observer: Observer | None = dataclasses.field(default=None, compare=False)
+    told: int = dataclasses.field(init=False)
+    """Which observer: itself and no equal one is meant, and it needn't have a hash."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "told", id(self.observer))
 
 
 class Session:
@@ -58,10 +69,12 @@ class Session:
 
     ``http`` is an aiohttp.ClientSession of your own; it is used and never closed. ``proxy`` is
     the URL of an HTTP proxy (the environment's are ignored). ``max_body`` bounds an answer, in
-    bytes after decompression.
+    bytes after decompression. ``limiter`` is an ``aiolimiter.AsyncLimiter`` of your own that all
+    requests of the session pass, whoever's they are, such as ``AsyncLimiter(50, 1)``: as for what
+    OKX counts by address. It bounds what is sent beside the limits of each user.
 
     ``buckets`` is the URL of a Redis in which the limits of all processes with that URL are kept
-    together: ``redis://localhost:6379/0`` (``pip install 'okx-funding[redis]'``). While it can't
+    together: ``redis://localhost:6379/0`` (``pip install redis``). While it can't
     be reached nothing is sent (``on_loss="closed"``); with ``on_loss="share"`` each of
     ``processes`` goes on with its share of the limits, where they can be divided. ``on_loss``
     may say so by method name: ``{"get_non_tradable_assets": "share"}``.
@@ -80,6 +93,7 @@ class Session:
         http: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         max_body: int = 8 * 2**20,
+        limiter: AsyncLimiter | None = None,
         buckets: str | None = None,
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
@@ -88,6 +102,8 @@ class Session:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
             raise InvalidArgumentError("proxy must be a URL, such as http://localhost:3128")
+        if limiter is not None and not isinstance(limiter, AsyncLimiter):
+            raise InvalidArgumentError("limiter must be an aiolimiter.AsyncLimiter")
         if buckets is not None:
             if not isinstance(buckets, str):
                 raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
@@ -99,19 +115,17 @@ class Session:
             )
         if buckets is not None:
             self._store = _open_store(buckets, on_loss, processes)
-        self._transport = Transport(http, proxy=proxy, max_body=max_body)
+        self._transport = AiohttpTransport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
-        self._circuits: weakref.WeakValueDictionary[object, AuthCircuit] = (
-            weakref.WeakValueDictionary()
-        )
+        self._limiter = limiter
         self._hosts: dict[str, Host] = {}
-        self._flights = Flights()
+        self._in_flight = InFlight()
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
-        self._total = Total()
+        self._total = TotalCounters()
         self.name = ""
         """Who is told of in a warning when it was never closed."""
 
@@ -131,7 +145,7 @@ class Session:
         if not hasattr(self, "_total"):  # a traceback asks while __init__ is still at work
             return "<Session>"
         state = "closed" if self._closed else f"{len(self._lanes)} lanes"
-        return f"<Session: {state}, {len(self._flights)} requests in flight>"
+        return f"<Session: {state}, {len(self._in_flight)} requests in flight>"
 
     def __del__(self, _warn: object = warnings.warn) -> None:
         transport = getattr(self, "_transport", None)
@@ -171,49 +185,47 @@ class Session:
     def lane(self, endpoint: Endpoint, profile: Profile, claim: Claim) -> Lane:
         """The lane of one endpoint for one profile. It lives as long as somebody holds it."""
         loop = self._bind()
+        claim = claim.within(endpoint.limit)
         key = (endpoint.name, profile, claim)
         lane = self._lanes.get(key)
         if lane is not None:
             return lane
         assert self._deadlines is not None
-        line = self._line(endpoint, profile, claim, loop)
+        queue = self._queue(endpoint, profile, claim, loop)
         host = self._host(profile.origin)
         credentials = profile.credentials
         observer = profile.observer
         dispatcher = Dispatcher(
             endpoint,
-            line,
+            queue,
             host,
             partial(self._send, profile, host),
             policy=profile.policy,
-            flights=self._flights,
+            in_flight=self._in_flight,
             total=self._total,
-            teller=Teller(observer, endpoint.name, loop) if observer is not None else None,
-            circuit=self._circuit(profile),
+            emitter=EventEmitter(observer, endpoint, profile.origin, loop)
+            if observer is not None
+            else None,
+            circuit=REGISTRY.circuit(
+                profile.origin, profile.demo, credentials, endpoint.name, loop
+            ),
             redact=credentials.redact if credentials is not None else str,
             learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
         )
-        line.bucket.claim(dispatcher, claim, loop.time())
+        queue.bucket.claim(dispatcher, claim, loop.time())
         lane = Lane(dispatcher, self._deadlines)
         self._lanes[key] = lane
         return lane
 
-    def _circuit(self, profile: Profile) -> AuthCircuit:
-        key = (profile.origin, profile.demo, profile.credentials)
-        circuit = self._circuits.get(key)
-        if circuit is None:
-            circuit = self._circuits[key] = AuthCircuit()
-        return circuit
-
     def _host(self, origin: str) -> Host:
         host = self._hosts.get(origin)
         if host is None:
-            host = self._hosts[origin] = Host(origin)
+            host = self._hosts[origin] = Host(origin, self._limiter)
         return host
 
-    def _line(
+    def _queue(
         self, endpoint: Endpoint, profile: Profile, claim: Claim, loop: asyncio.AbstractEventLoop
-    ) -> Line:
+    ) -> SlotQueue:
         if endpoint.scope == "ip" or profile.credentials is None:
             user = "this address"
         else:
@@ -225,7 +237,7 @@ class Session:
         if self._store is not None and endpoint.scope != "ip":
             self._store.longest_request = max(self._store.longest_request, profile.request_timeout)
             return _queue_of(self._store.bucket(key, claim), key, loop)
-        return _line_of(key, claim, loop)
+        return _local_queue(key, claim, loop)
 
     def check(self, limits: Mapping[str, RateLimit]) -> None:
         """InvalidArgumentError for limits that can't be kept when shared buckets are lost."""
@@ -249,9 +261,9 @@ class Session:
         for key in REGISTRY.buckets_of(old):
             target = dataclasses.replace(key, user=new)
             bucket = REGISTRY.rename(key, target, loop)
-            line = bucket.queue() if bucket.queue is not None else None
-            if isinstance(line, Line):
-                line.move_to(_line_of(target, Claim(bucket.limit), loop))
+            queue = bucket.queue() if bucket.queue is not None else None
+            if isinstance(queue, SlotQueue):
+                queue.move_to(_local_queue(target, Claim(bucket.limit), loop))
         for key in self._store.keys_of(old) if self._store is not None else ():
             self._move_shared(key, dataclasses.replace(key, user=new), loop)
 
@@ -260,15 +272,15 @@ class Session:
         bucket = self._store.forget(old)
         heir = self._store.bucket(new, Claim(bucket.limit))
         heir.inherit(bucket, loop.time())
-        line = bucket.queue() if bucket.queue is not None else None
-        if isinstance(line, Line):
-            line.move_to(_queue_of(heir, new, loop))
+        queue = bucket.queue() if bucket.queue is not None else None
+        if isinstance(queue, SlotQueue):
+            queue.move_to(_queue_of(heir, new, loop))
         bucket.close()
 
     # -- sending ---------------------------------------------------------------------------
 
     def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Awaitable[Response]:
         """Stamp, sign and send at this very moment; what is signed is what is sent."""
         credentials = profile.credentials
@@ -277,15 +289,16 @@ class Session:
         else:
             headers = credentials.headers(
                 timestamp(time.time() + host.clock_offset),
-                endpoint.method,
-                target,
+                request.method,
+                request.target,
+                request.body,
                 demo=profile.demo,
             )
         return self._transport.send(
-            endpoint.method,
-            profile.origin + target,
+            request.method,
+            profile.origin + request.target,
             headers,
-            "",
+            request.body,
             label=str(endpoint),
             timeout=profile.request_timeout,
         )
@@ -305,10 +318,11 @@ class Session:
         for attempt in range(5):  # everybody who signs depends on it
             with contextlib.suppress(OKXError):
                 lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
-                rows = await lane.ask((None,), Tally(), timeout=profile.request_timeout)
+                rows = await lane.ask((None,), Counters(), timeout=profile.request_timeout)
                 if rows:
                     wall = time.time()
                     offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
+                    log.clock(host.origin, offset, host.clock_offset)
                     host.set_clock(offset, lane.loop.time(), wall)
                     return
             await asyncio.sleep(0.1 * 2**attempt)
@@ -320,9 +334,9 @@ class Session:
         total = self._total.sum()
         return snapshot(total, total, list(self._lanes.values()))
 
-    def tally(self) -> Tally:
+    def counters(self) -> Counters:
         """Counters for one more client."""
-        return Tally(self._total)
+        return Counters(self._total)
 
     # -- closing ---------------------------------------------------------------------------
 
@@ -332,12 +346,30 @@ class Session:
         return self._closed
 
     async def drained(
-        self, lanes: Iterable[Lane], tally: Tally | None = None, timeout: float | None = None
+        self, lanes: Iterable[Lane], counters: Counters | None = None, timeout: float | None = None
     ) -> None:
-        """Wait until everybody (of ``tally``) is answered, for ``timeout`` seconds at most."""
-        waiting = {ticket for lane in lanes for ticket in lane.everybody(tally)}
+        """Wait until everybody (of ``counters``) is answered, for ``timeout`` seconds at most."""
+        waiting = {waiter for lane in lanes for waiter in lane.open_waiters(counters)}
         if waiting:
             await asyncio.wait(waiting, timeout=timeout)
+
+    async def dismiss(self, lanes: Iterable[Lane], counters: Counters) -> None:
+        """Close for everybody of ``counters``; what is on the wire may take `GRACE` seconds more.
+
+        Requests that others wait for too go on.
+        """
+        lanes = list(lanes)
+        for lane in lanes:
+            lane.dispatcher.close(counters)
+        await self.drained(lanes, counters, GRACE)
+        for lane in lanes:
+            for waiter in lane.open_waiters(counters):
+                sent = lane.batcher.was_sent(waiter)
+                error: OKXError = ClientClosedError(f"{lane.endpoint.name}: closed in flight")
+                if sent and not lane.endpoint.repeatable:
+                    error = outcome_unknown(lane.endpoint, "closed in flight")
+                error.sent = sent
+                lane.batcher.fail(waiter, error)
 
     async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
         """Close: whoever waits gets a ClientClosedError now, what is on the wire may finish.
@@ -362,7 +394,7 @@ class Session:
         await asyncio.shield(self._closing)
 
     async def _shut(self) -> None:
-        await self._flights.land(GRACE)
+        await self._in_flight.drain(GRACE)
         clocks = list(self._clocks.values())
         for task in clocks:
             task.cancel()
@@ -370,7 +402,7 @@ class Session:
             await asyncio.wait(clocks)
         for lane in list(self._lanes.values()):
             lane.dispatcher.close()
-            lane.line.bucket.release(lane.dispatcher, lane.loop.time())
+            lane.queue.bucket.release(lane.dispatcher, lane.loop.time())
         if self._deadlines is not None:
             self._deadlines.close()
         if self._store is not None:
@@ -382,35 +414,33 @@ GRACE = 1.0
 """Seconds that requests on the wire may still take when a session closes."""
 
 
-def _line_of(key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> Line:
+def _local_queue(key: BucketKey, claim: Claim, loop: asyncio.AbstractEventLoop) -> SlotQueue:
     """The one queue before a bucket in this loop, for all sessions of the process."""
     return _queue_of(REGISTRY.bucket(key, claim, loop), key, loop)
 
 
-def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -> Line:
-    line = bucket.queue() if bucket.queue is not None else None
-    if not isinstance(line, Line) or line.loop is not loop:
-        line = Line(key, bucket, loop)
-        bucket.queue = weakref.ref(line)
-    line.key = key  # the bucket's name is another once its user is known
-    return line
+def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -> SlotQueue:
+    queue = bucket.queue() if bucket.queue is not None else None
+    if not isinstance(queue, SlotQueue) or queue.loop is not loop:
+        queue = SlotQueue(key, bucket, loop)
+        bucket.queue = weakref.ref(queue)
+    queue.key = key  # the bucket's name is another once its user is known
+    return queue
 
 
 def _open_store(
     url: str, on_loss: OnLoss | Mapping[str, OnLoss], processes: int | None
 ) -> RedisBuckets:
     try:
-        from .buckets_redis import RedisBuckets
+        from okx_funding.ratelimit.redis import RedisBuckets
     except ImportError:
-        raise InvalidArgumentError(
-            "buckets= wants redis-py: pip install 'okx-funding[redis]'"
-        ) from None
+        raise InvalidArgumentError("buckets= needs redis-py: pip install redis") from None
     return RedisBuckets(url, on_loss=on_loss, processes=processes)
 
 
-def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
-    """The calls of one tally, the requests of another, and the buckets of ``lanes``."""
-    lines = {lane.line: lane.endpoint.max_keys for lane in lanes}
+def snapshot(calls: Counters, work: Counters, lanes: list[Lane]) -> Statistics:
+    """The calls of one counters, the requests of another, and the buckets of ``lanes``."""
+    lines = {lane.queue: lane.endpoint.batch_size for lane in lanes}
     return Statistics(
         calls=calls.calls,
         answered=calls.answered,
@@ -420,5 +450,24 @@ def snapshot(calls: Tally, work: Tally, lanes: list[Lane]) -> Statistics:
         requests=work.requests,
         refused=work.refused,
         retries=work.retries,
-        buckets=tuple(line.statistics(max_keys) for line, max_keys in lines.items()),
+        buckets=tuple(queue.statistics(max_keys) for queue, max_keys in lines.items()),
+        hosts=_hosts_of(lanes),
+    )
+
+
+def _hosts_of(lanes: list[Lane]) -> tuple[HostStatistics, ...]:
+    resting: dict[Host, set[EndpointCircuit]] = {}
+    for lane in lanes:
+        dispatcher = lane.dispatcher
+        circuits = resting.setdefault(dispatcher.host, set())
+        if dispatcher.circuit.refusal(lane.loop.time()) is not None:
+            circuits.add(dispatcher.circuit)
+    return tuple(
+        HostStatistics(
+            host=host.origin.partition("://")[2],
+            clock_offset=host.clock_offset,
+            retries_left=host.budget.left,
+            keys_at_rest=len(circuits),
+        )
+        for host, circuits in resting.items()
     )

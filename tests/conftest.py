@@ -122,7 +122,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
 @pytest.fixture
 def dice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every throw of dice shows a half."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.scheduler.dispatcher.random.random", lambda: 0.5)
 
 
 class _Complaints(logging.Handler):
@@ -176,6 +176,7 @@ def write_profile(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[
         path = tmp_path / ".okx" / "config.toml"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(text.encode() if isinstance(text, str) else text)
+        path.chmod(0o600)
         return path
 
     return write

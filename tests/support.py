@@ -150,10 +150,11 @@ class Heard:
     raw: bytes
     target: str = ""
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
     def __post_init__(self) -> None:
-        line, *fields = self.raw.decode("latin-1").split("\r\n")
-        self.target = line.split(" ")[1]
+        queue, *fields = self.raw.decode("latin-1").split("\r\n")
+        self.target = queue.split(" ")[1]
         self.headers = {
             name.lower(): value for name, value in (text.split(": ", 1) for text in fields if text)
         }

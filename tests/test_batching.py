@@ -6,7 +6,6 @@ import asyncio
 import copy
 import gc
 import pickle
-import time
 import traceback
 from typing import Any
 
@@ -18,10 +17,8 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from okx_funding.batching import Batcher
-from okx_funding.callers import Ticket
-from okx_funding.events import RetryScheduled
-from okx_funding.wire import Response
+from okx_funding.telemetry.events import RetryScheduled
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, VALUATION, failure_of, some
 from tests.wireless import (
     Wireless,
@@ -556,144 +553,3 @@ async def test_all_and_some_are_different_questions():
         )
         assert (names(both), names(one)) == (["A", "B"], ["A"])
         assert sorted(session.okx.asked) == [(), ("A",)]
-
-
-HAVE = tuple(f"K{number}" for number in range(0, 200, 2))
-
-
-async def promoted(session, above=2, **options):
-    """A client whose only slot of this second is spent."""
-    client = session.client(promote_above=above, **one_at_a_time(), **options)
-    await client.get_non_tradable_assets("FIRST")
-    return client
-
-
-async def test_too_many_full_batches_become_one_question_for_all():
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session)
-        answers = await asyncio.gather(*map(client.get_non_tradable_assets, some(200)))
-        assert session.okx.asked == [("FIRST",), ()]
-        assert [names(each) for each in answers] == [
-            [key] if key in HAVE else [] for key in some(200)
-        ]
-
-
-async def test_up_to_that_many_batches_are_asked_one_by_one():
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session)
-        await client.get_non_tradable_assets(some(20))
-        await asyncio.sleep(1)
-        await asyncio.gather(*map(client.get_non_tradable_assets, some(40)))
-        assert session.okx.sizes == [1, 20, 20, 20]
-
-
-async def test_it_is_off_by_default():
-    async with Wireless(everything=HAVE) as session:
-        client = session.client()
-        await asyncio.gather(*map(client.get_non_tradable_assets, some(200)))
-        assert session.okx.sizes == [20] * 10
-
-
-async def test_all_serves_the_later_turns_of_long_callers_too():
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session, above=1)
-        long, other = await asyncio.gather(
-            client.get_non_tradable_assets(some(150)), client.get_non_tradable_assets(some(30, "X"))
-        )
-        assert session.okx.asked == [("FIRST",), ()]
-        assert (names(long), other) == ([key for key in some(150) if key in HAVE], [])
-
-
-async def test_all_serves_calls_for_all_as_well():
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session)
-        *_, everything = await asyncio.gather(
-            *map(client.get_non_tradable_assets, some(60)), client.get_non_tradable_assets()
-        )
-        assert tuple(names(everything)) == HAVE
-        assert session.okx.asked == [("FIRST",), ()]
-
-
-@pytest.mark.parametrize(
-    "refusal",
-    [error("50014"), error("51000"), lambda _: Response(200, b'{"code":"0","data":[{"ccy":1}]}')],
-    ids=["50014", "51000", "undecodable"],
-)
-async def test_where_all_cant_be_asked_batches_are_asked_as_ever(refusal):
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session, max_retries=0)
-        session.okx.next = [refusal]
-        answers = await asyncio.gather(*map(client.get_non_tradable_assets, some(100)))
-        assert [names(each) for each in answers] == [[key] for key in some(100)]
-        assert session.okx.sizes == [1, 0, 20, 20, 20, 20, 20]
-        await asyncio.gather(*map(client.get_non_tradable_assets, some(100)))
-        assert () not in session.okx.asked[2:]
-
-
-async def test_a_failed_question_for_all_is_asked_again(dice):
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session)
-        session.okx.next = [unavailable]
-        answers = await asyncio.gather(*map(client.get_non_tradable_assets, some(100)))
-        assert session.okx.asked == [("FIRST",), (), ()]
-        assert sum(map(len, answers)) == 50
-        await nothing_left(session)
-
-
-async def test_a_long_caller_with_a_suspect_is_served_by_all_and_by_name():
-    async with Wireless(everything=HAVE, bad={"BAD"}) as session:
-        client = session.client(promote_above=1, **one_at_a_time())
-        await failure_of(client.get_non_tradable_assets("BAD"), Exception)
-        session.okx.bad.clear()
-        rows = await client.get_non_tradable_assets([*some(50), "BAD"])
-        assert names(rows) == [*(key for key in some(50) if key in HAVE), "BAD"]
-        assert session.okx.asked == [("BAD",), (), ("BAD",)]
-
-
-async def test_suspects_alone_are_no_reason_to_ask_for_all():
-    async with Wireless(everything=HAVE, bad={"BAD"}) as session:
-        client = session.client(promote_above=0, **one_at_a_time())
-        session.okx.next = [error("51000")]  # for all
-        await failure_of(client.get_non_tradable_assets("BAD"), Exception)
-        await asyncio.sleep(299)  # all may be asked for again, and the suspect is one still
-        session.okx.bad.clear()
-        assert names(await client.get_non_tradable_assets("BAD")) == ["BAD"]
-        assert session.okx.asked == [(), ("BAD",), ("BAD",)]
-
-
-async def test_valuations_are_never_asked_all_at_once():
-    async with Wireless() as session:
-        client = session.client(promote_above=0)
-        units = ["USD", "EUR", "JPY"]
-        valuations = await asyncio.gather(*map(client.get_asset_valuation, units))
-        assert session.okx.asked == [(unit,) for unit in units]
-        assert [each.total_bal for each in valuations] == [1, 2, 3]
-
-
-async def test_a_deadline_counts_on_the_question_for_all():
-    async with Wireless(everything=HAVE) as session:
-        client = await promoted(session)
-        crowd = asyncio.ensure_future(client.get_non_tradable_assets(some(199)))
-        await asyncio.sleep(0)
-        assert names(await client.get_non_tradable_assets("K190", timeout=1.5)) == ["K190"]
-        await crowd
-
-
-# -- what it costs ------------------------------------------------------------------------------
-
-
-async def test_putting_back_a_question_for_all_costs_little():
-    batcher, loop = Batcher(20, promote_above=0), asyncio.get_running_loop()
-    for number in range(20_000):
-        ticket = Ticket(loop=loop)
-        ticket.keys, ticket.answers = (str(number),), None
-        batcher.add(ticket, 0, 0.0)
-    batch = batcher.take(1.0)
-    assert batch is not None
-    began = time.process_time()
-    assert batcher.put_back(batch, 2.0)
-    assert time.process_time() - began < 2  # by the square it takes minutes
-    batcher.demote(2.0)
-    first = batcher.take(3.0)
-    assert first is not None
-    assert first.keys == [str(number) for number in range(20)]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -82,7 +83,7 @@ def test_people_get_a_table_and_are_told_what_is_missing(run):
     code, out, _ = run("non-tradable-assets", "CELT", "NOSUCH")
     assert code == 0
     assert "CELT-OKTC" in out
-    assert "Nothing of NOSUCH." in out
+    assert "The account has no such assets in NOSUCH." in out
 
 
 def test_people_are_told_when_there_is_nothing(run):
@@ -121,11 +122,11 @@ def test_the_valuation_for_people_names_the_unit_and_the_time(run):
 @pytest.mark.parametrize(
     ("argv", "complaint"),
     [
-        (["non-tradable-assets", "B TC"], "isn't a currency"),
+        (["non-tradable-assets", "B TC"], "this isn't a currency: letters"),
         (["non-tradable-assets", "A,,B"], "isn't a currency"),
         (["asset-valuation", "--ccy", "JP"], "JPY"),
-        (["asset-valuation", "--base-url", "http://okx.example"], "https"),
-        (["asset-valuation", "--base-url", "nonsense"], "base_url"),
+        (["asset-valuation", "--base-url", "http://okx.example"], "use https, or --allow-http"),
+        (["asset-valuation", "--base-url", "nonsense"], "--base-url must be like"),
     ],
 )
 def test_a_wrong_argument_ends_with_2_before_anything_is_sent(run, exchange, argv, complaint):
@@ -182,7 +183,8 @@ def test_credentials_that_okx_refuses_end_with_3(run, monkeypatch, name):
 def test_a_live_key_in_demo_trading_ends_with_3(run):
     code, _, err = run("asset-valuation", "--demo")
     assert code == 3
-    assert "demo=True" in err
+    assert "--demo" in err
+    assert "demo=True" not in err
 
 
 def test_the_option_comes_before_the_environment(run, monkeypatch):
@@ -301,7 +303,13 @@ def test_the_help_loads_neither_rich_nor_the_exchange():
 def test_the_demo_shows_what_it_took(run):
     code, out, err = run("demo", "--callers", "60", "--currencies", "40")
     assert (code, err) == (0, "")
-    for line in ("Calls answered  61 in", "Refusals        none", "Batches ", "Limit ", "Total"):
+    for line in (
+        "Calls answered  61 in",
+        "Refusals        none",
+        "Batches ",
+        "Limit ",
+        "TotalCounters",
+    ):
         assert line in out
 
 
@@ -345,10 +353,10 @@ def test_a_demo_with_refusals_ends_with_1(run, monkeypatch):
 # The simulated exchange on its own.
 
 
-def test_a_judge_that_is_not_known_ends_with_2(run):
-    code, _, err = run("simulate", "--port", "0", "--judge", "nonsense")
-    assert code == 2
-    assert "sliding" in err
+def test_a_judge_that_is_not_known_ends_with_2(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["simulate", "--port", "0", "--judge", "nonsense"])
+    assert "sliding" in capsys.readouterr().err
 
 
 def test_the_help_names_every_judge(capsys):
@@ -388,3 +396,54 @@ def test_the_exchange_runs_alone_until_it_is_told_to_stop(run, monkeypatch):
         out, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert "1 requests came, 0 refused" in out
+
+
+# Where it is installed, and where its output goes.
+
+
+@pytest.mark.parametrize("argv", [["limits"], ["completion", "bash"], ["demo"]])
+def test_without_the_extra_the_command_says_how_to_get_it(argv):
+    program = (
+        "import sys\n"
+        "sys.modules['rich'] = sys.modules['shtab'] = None\n"
+        "from okx_funding.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *argv], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "pip install 'okx-funding[cli]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_ends_with_1_and_one_line():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "okx_funding", "limits", "--json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "okx-funding: can't go on: " in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix")
+def test_a_closed_output_is_no_traceback():
+    command = f'"{sys.executable}" -m okx_funding limits >&-'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_unit_may_be_written_in_small_letters(run):
+    assert json.loads(run("asset-valuation", "--ccy", "usdt", "--json")[1])["ccy"] == "USDT"
+
+
+@pytest.mark.parametrize("command", ["demo", "doctor", "watch", "limits", "simulate"])
+def test_every_command_has_the_version(capsys, command):
+    with pytest.raises(SystemExit) as end:
+        main([command, "--version"])
+    assert end.value.code == 0
+    assert okx_funding.__version__ in capsys.readouterr().out

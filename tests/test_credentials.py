@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_funding.configuration import CredentialsWarning, Settings
-from okx_funding.credentials import Credentials, resolve
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.auth.settings import CredentialsWarning, Settings
 from okx_funding.errors import InvalidArgumentError
 
 KEY, SECRET, PASSPHRASE = "canary-key-4711", "canary-secret-4712", "canary-phrase-4713"
@@ -402,7 +402,7 @@ def test_an_unusable_profile_says_where_and_why_and_shows_nothing(write_profile,
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('site = "eea"', 'site = "moon"', "global, eea, us, not 'moon'"),
+        ('site = "eea"', 'site = "moon"', "global, eea, us, tr, not 'moon'"),
         ("demo = true", 'demo = "maybe"', "demo of profile 'main' .* 1 or 0, true or false"),
         ("demo = true", "demo = []", "demo of profile 'main'"),
         ('"http://proxy:3128"', "3128", "proxy_url of profile 'main' .* in quotes"),

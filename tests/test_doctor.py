@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from okx_funding import Credentials, configuration
+from okx_funding import Credentials
+from okx_funding.auth.settings import SITES
 from okx_funding.cli import main
 from okx_funding.cli.doctor import machine, network
 from okx_funding.simulator import Answer, Fault, SimulatedExchange, in_thread
@@ -64,9 +66,10 @@ def config(**changes: object) -> Fault:
 def test_all_is_well_with_the_simulated_exchange(ask):
     code, found = ask()
     assert code == 0
-    assert [finding["status"] for finding in found.values()] == ["ok"] * 8
+    assert [finding["status"] for finding in found.values()] == ["ok"] * 9
     assert list(found) == [
-        "Versions", "Host", "DNS", "Round trip", "Clock", "Key", "Permissions", "Limits"
+        "Versions", "Host", "Credentials", "DNS", "Round trip", "Clock", "Key", "Permissions",
+        "Limits",
     ]  # fmt: skip
     assert found["Key"]["text"] == "cana...11, live, of User ID 1234"
     assert found["Limits"]["text"].startswith("get_non_tradable_assets 6 per 1 s, ")
@@ -75,7 +78,7 @@ def test_all_is_well_with_the_simulated_exchange(ask):
 def test_people_get_a_line_for_each_finding_as_it_is_found(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 8
+    assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 9
     assert "\x1b" not in out
 
 
@@ -105,12 +108,45 @@ def test_a_wrong_clock_is_told_and_the_key_is_checked_all_the_same(ask, exchange
     assert found["Key"]["status"] == "ok"
 
 
-def test_missing_keys_are_a_problem_after_all_that_can_be_checked_without(ask, monkeypatch):
+def test_missing_keys_are_a_problem_and_what_needs_none_is_checked_all_the_same(ask, monkeypatch):
     monkeypatch.delenv("OKX_PASSPHRASE")
     code, found = ask()
     assert code == 3
     assert found["Clock"]["status"] == "ok"
-    assert "OKX_PASSPHRASE" in found["Key"]["text"]
+    assert "OKX_PASSPHRASE" in found["Credentials"]["text"]
+    assert "Key" not in found
+
+
+def test_missing_keys_are_told_before_the_network_is_tried(ask, monkeypatch):
+    monkeypatch.delenv("OKX_PASSPHRASE")
+    _, found = ask("--base-url", "https://www.okx.invalid")
+    assert [it["status"] for it in found.values()][-2:] == ["problem", "problem"]
+    assert list(found)[-2:] == ["Credentials", "DNS"]
+
+
+def test_it_is_told_where_the_credentials_come_from(ask):
+    text = ask()[1]["Credentials"]["text"]
+    assert text == "from the environment (OKX_API_KEY, OKX_SECRET_KEY and OKX_PASSPHRASE)"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="modes of Unix")
+def test_a_key_file_that_others_can_read_is_a_finding(ask, write_profile):
+    text = '[profiles.bot]\napi_key = "{}"\nsecret_key = "{}"\npassphrase = "{}"'
+    write_profile(text.format(*PARTS)).chmod(0o644)
+    _, found = ask("--profile", "bot")
+    assert found["Credentials"]["text"] == "from profile 'bot' in ~/.okx/config.toml"
+    assert found["Key file"]["status"] == "warning"
+    assert found["Key file"]["advice"] == "chmod 600 ~/.okx/config.toml"
+
+
+def test_on_a_narrow_terminal_no_word_is_cut(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    main(["doctor"])
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 60
+    assert {"OKX_SECRET_KEY", "get_non_tradable_assets", "certificate"} & set(
+        re.findall(r"\w+", out)
+    ) >= {"OKX_SECRET_KEY", "get_non_tradable_assets"}
 
 
 def test_a_wrong_secret_is_told_without_showing_it(ask, monkeypatch):
@@ -124,7 +160,7 @@ def test_a_wrong_secret_is_told_without_showing_it(ask, monkeypatch):
 def test_live_and_demo_mixed_are_told_apart(ask):
     code, found = ask("--demo")
     assert code == 3
-    assert "demo=True" in found["Key"]["text"]
+    assert "demo keys need --demo" in found["Key"]["text"]
 
 
 def test_an_address_that_the_key_is_not_bound_to_is_told(ask, exchange):
@@ -174,7 +210,7 @@ def regions(exchange, monkeypatch) -> Iterator[SimulatedExchange]:
     """OKX's hosts are this exchange, another one that is given, and one that isn't there."""
     with in_thread(SimulatedExchange([Credentials("another-key-0001", "s", "p")])) as other:
         sites = {"global": exchange.base_url, "eea": other.base_url, "us": "http://127.0.0.1:9"}
-        monkeypatch.setattr(configuration, "SITES", sites)
+        monkeypatch.setattr("okx_funding.cli.doctor.account.SITES", sites)
         exchange.fail_next(1, Fault.code("50119"), CONFIG)
         yield other
 
@@ -199,9 +235,9 @@ def test_when_no_host_knows_the_key_it_says_so(ask, regions):
     assert "none of OKX's hosts" in found["Key"]["advice"]
 
 
-@pytest.mark.parametrize("site", configuration.SITES)
+@pytest.mark.parametrize("site", SITES)
 def test_okxs_hosts_are_known_by_the_accounts_they_serve(site):
-    assert machine.host(configuration.SITES[site]).status == "ok"
+    assert machine.host(SITES[site]).status == "ok"
 
 
 @pytest.mark.parametrize(

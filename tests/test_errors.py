@@ -10,31 +10,39 @@ import pytest
 
 import okx_funding
 from okx_funding import (
+    AccountRestrictedError,
+    AddressNotAllowedError,
     APIError,
     AuthenticationError,
     BucketsUnreachableError,
+    ChainSuspendedError,
     ClientClosedError,
     ClockSkewError,
     ConnectError,
     DeadlineExceededError,
     DecodeError,
     HTTPStatusError,
+    InsufficientFundsError,
     InvalidArgumentError,
     InvalidParameterError,
+    NotFoundError,
     OKXError,
     OutcomeUnknownError,
     PermissionDeniedError,
     ProtocolError,
     QueueFullError,
+    QuotaExceededError,
+    QuoteExpiredError,
     RateLimitError,
     RequestTimeoutError,
     ResponseError,
     ResponseTooLargeError,
     ServiceUnavailableError,
+    TransferFailedError,
     TransportError,
     WrongLoopError,
 )
-from okx_funding.wire import ERROR_OF_CODE
+from okx_funding.wire.codes import ERROR_OF_CODE
 
 PARENTS = {
     OKXError: Exception,
@@ -60,6 +68,14 @@ PARENTS = {
     ClockSkewError: APIError,
     InvalidParameterError: APIError,
     ServiceUnavailableError: APIError,
+    AccountRestrictedError: APIError,
+    AddressNotAllowedError: APIError,
+    ChainSuspendedError: APIError,
+    InsufficientFundsError: APIError,
+    NotFoundError: APIError,
+    QuotaExceededError: APIError,
+    QuoteExpiredError: APIError,
+    TransferFailedError: APIError,
 }
 
 SAID = ("51000", "Parameter ccy error", 400, "GET /x")
@@ -141,3 +157,30 @@ def test_the_table_of_codes_is_of_codes(code):
     assert code.isdecimal()
     assert len(code) == 5
     assert issubclass(ERROR_OF_CODE[code], APIError)
+
+
+@pytest.mark.parametrize("kind", [each for each in PARENTS if PARENTS[each] is APIError])
+def test_every_kind_about_money_says_what_to_do(kind):
+    advice = kind._advice
+    general = {"RateLimitError", "AuthenticationError", "PermissionDeniedError", "ClockSkewError"}
+    general |= {"InvalidParameterError", "ServiceUnavailableError"}
+    assert bool(advice) is (kind.__name__ not in general)
+    assert advice in str(kind("59999", "Words.", 200, "POST /x"))
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("58404", APIError), ("58129", NotFoundError), ("58215", NotFoundError),
+        ("58112", TransferFailedError), ("58350", InsufficientFundsError),
+        ("58207", AddressNotAllowedError), ("58203", AddressNotAllowedError),
+        ("58201", QuotaExceededError), ("58214", ChainSuspendedError),
+        ("52922", QuoteExpiredError), ("58219", AccountRestrictedError),
+    ],
+)  # fmt: skip
+def test_what_codes_about_money_mean(code, kind):
+    assert ERROR_OF_CODE.get(code, APIError) is kind
+
+
+def test_a_client_id_that_exists_is_no_wrong_parameter():
+    assert "look up what became of it" in str(APIError("58404", "", 200, "POST /x"))

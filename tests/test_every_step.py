@@ -15,6 +15,8 @@ from okx_funding.simulator import Fault, SimulatedExchange
 from tests.support import ASSETS, some, someone, start, virtual_loop
 from tests.wireless import Wireless, busy, error, names, nothing_left, outcomes, unavailable
 
+pytestmark = pytest.mark.slow
+
 MOST = 3000
 """Callbacks after which a scene that isn't over never will be."""
 
@@ -40,7 +42,7 @@ class Axe:
 @pytest.fixture
 def axe(monkeypatch, caplog):
     """Nobody may complain of an exception that was never retrieved, or of anything else."""
-    monkeypatch.setattr("okx_funding.dispatcher.random.random", lambda: 0.5)
+    monkeypatch.setattr("okx_funding.scheduler.dispatcher.random.random", lambda: 0.5)
     with caplog.at_level(logging.WARNING):
         yield Axe(monkeypatch)
     assert not caplog.records
@@ -239,24 +241,6 @@ def test_the_only_caller_that_is_asked_for_again(axe):
         return victim, check
 
     assert count_struck(at_every_step(axe, scene)) >= 10
-
-
-def test_a_caller_that_is_served_by_a_question_for_all(axe):
-    async def scene():
-        session = Wireless(everything=tuple(some(60)))
-        client = session.client(promote_above=0, **LIMIT)
-        (victim,) = start(client, some(45))
-        others = start(client, *some(50)[30:])
-
-        async def check():
-            await all_is_well(
-                session, client,
-                *((task, [key]) for task, key in zip(others, some(50)[30:], strict=True)),
-            )  # fmt: skip
-
-        return victim, check
-
-    count_struck(at_every_step(axe, scene))
 
 
 def test_a_caller_with_a_deadline(axe):

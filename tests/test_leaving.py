@@ -10,7 +10,7 @@ import weakref
 import pytest
 
 from okx_funding import DeadlineExceededError, InvalidParameterError, RateLimit
-from okx_funding.deadlines import GRAIN, Deadlines
+from okx_funding.scheduler.deadlines import GRAIN, Deadlines
 from tests.support import ASSETS, failure_of, now, some
 from tests.wireless import Wireless, came, hangs, names, nothing_left, outcomes, unavailable
 
@@ -134,19 +134,6 @@ async def test_when_all_have_left_a_request_on_the_wire_its_slot_stays_out():
         await nothing_left(session)
 
 
-async def test_when_a_lone_caller_leaves_its_request_ends_and_its_slot_stays_out_longer():
-    async with Wireless(latency=0.5) as session:
-        client = session.client(**LIMIT)
-        task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
-        await asyncio.sleep(0.3)
-        await leave(task)
-        await client.get_non_tradable_assets("NEXT")
-        first, second = session.okx.sent
-        assert (first.outcome, first.ended) == ("CancelledError", 0.3)
-        assert second.left >= first.ended + 0.25 + 1
-        await nothing_left(session)
-
-
 async def test_the_others_on_the_wire_notice_nothing():
     async with Wireless(latency=0.5) as session:
         client = session.client()
@@ -192,7 +179,10 @@ async def test_a_failure_in_the_moment_of_leaving_makes_no_noise():
 async def test_an_answer_of_nobody_is_remembered_all_the_same():
     async with Wireless(latency=0.5) as session:
         client = session.client()
-        tasks = [asyncio.ensure_future(client.get_non_tradable_assets("GONE")) for _ in range(2)]
+        tasks = [
+            asyncio.ensure_future(client.get_non_tradable_assets("GONE", max_age=0))
+            for _ in range(2)
+        ]
         await asyncio.sleep(0.3)
         for task in tasks:
             await leave(task)
@@ -212,7 +202,7 @@ async def test_who_leaves_in_a_back_off_takes_nobody_along():
             asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in ("GONE", "STAYS")
         )
         await asyncio.sleep(0.04)
-        assert client._lanes[ASSETS].dispatcher._aside
+        assert client._lanes[ASSETS].dispatcher._backing_off
         await leave(gone)
         assert names(await stays) == ["STAYS"]
         assert session.okx.asked[1:] == [("STAYS",)]

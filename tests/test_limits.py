@@ -153,7 +153,7 @@ async def test_a_key_that_was_seen_with_a_user_id_is_that_users_from_then_on():
 async def test_smooth_pacing_spaces_requests_evenly():
     async with (
         SimulatedExchange(users=[someone()]) as exchange,
-        client_of(exchange, pacing="smooth") as client,
+        client_of(exchange, RateLimit(6, spread=True)) as client,
     ):
         times = await send(exchange, client, 7)
     gaps = [later - earlier for earlier, later in itertools.pairwise(times)]

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
-from okx_funding.events import (
+from okx_funding.scheduler.calls import Waiter
+from okx_funding.simulator import Fault
+from okx_funding.telemetry.events import (
     BatchDispatched,
     CallEnded,
     CallStarted,
     Event,
     ResponseReceived,
-    SlotWon,
 )
-from okx_funding.observers import together
-from okx_funding.simulator import Fault
+from okx_funding.telemetry.observers import together
 
 from .support import ASSETS, VALUATION, failure_of
 from .wireless import Wireless, names, nothing_left
@@ -111,7 +111,7 @@ async def test_the_outcome_of_a_call_is_its_own(okx_exchange, okx_client, observ
 
 
 async def test_an_answer_that_is_remembered_ends_a_call_without_a_request(okx_client, observer):
-    await okx_client.get_asset_valuation()
+    await okx_client.get_asset_valuation(max_age=0)
     await okx_client.get_asset_valuation(max_age=60)
     await asyncio.sleep(0)
     assert [event.outcome for event in of(observer, CallEnded)] == ["ok", "ok"]
@@ -129,16 +129,14 @@ async def test_several_observers_are_told_whatever_the_others_raise(okx_exchange
         okx_exchange.credentials, base_url=okx_exchange.base_url, observer=observer
     ) as client:
         await client.get_non_tradable_assets("CELT")
-    assert len(heard) == 5
+    assert len(heard) == 4
     assert {record.name for record in caplog.records} == {"okx_funding.observers"}
     caplog.clear()
 
 
 @pytest.mark.looptime
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before 3.12")
-@pytest.mark.parametrize(
-    "kind", [CallStarted, SlotWon, BatchDispatched, ResponseReceived, CallEnded]
-)
+@pytest.mark.parametrize("kind", [CallStarted, BatchDispatched, ResponseReceived, CallEnded])
 async def test_who_is_told_may_call_at_once(kind):
     begin_at_once: Any = asyncio.eager_task_factory  # type: ignore[attr-defined,unused-ignore]
     others: list[Any] = []
@@ -159,15 +157,78 @@ async def test_who_is_told_may_call_at_once(kind):
 # Logs.
 
 
+def warned(caplog) -> list[str]:
+    """What is said above DEBUG."""
+    return [it.getMessage() for it in caplog.records if it.levelno > logging.DEBUG]
+
+
 @pytest.mark.looptime
-async def test_loggers_are_quiet_at_info_whatever_happens(okx_exchange, okx_client, caplog):
+async def test_nothing_is_said_above_debug_of_what_heals_itself(okx_exchange, okx_client, caplog):
     caplog.set_level(logging.INFO)
-    await troubles(okx_exchange, okx_client)
-    assert [record.getMessage() for record in caplog.records] == []
+    okx_exchange.fail_next(1, Fault.html(502), ASSETS)
+    okx_exchange.bad_currencies.add("SCAM")
+    await okx_client.get_non_tradable_assets("CELT")
+    await failure_of(okx_client.get_non_tradable_assets("SCAM"), errors.InvalidParameterError)
+    assert warned(caplog) == []
 
 
 @pytest.mark.looptime
-async def test_loggers_are_ours_and_tell_of_retries_at_debug(okx_exchange, okx_client, caplog):
+async def test_refusals_of_one_time_are_one_warning(okx_exchange, okx_client, caplog):
+    okx_exchange.spend(ASSETS, okx_exchange.user_ids[0], 6)
+    names = okx_exchange.currencies[:60]
+    await asyncio.gather(*(okx_client.get_non_tradable_assets(ccy) for ccy in names))
+    assert len(okx_exchange.refused) > 1
+    (text,) = warned(caplog)
+    assert text.startswith(f"OKX refused {ASSETS} of {MARK}")
+    assert "another program spends it too" in text
+
+
+@pytest.mark.looptime
+async def test_refusals_much_later_are_one_more_warning(okx_exchange, okx_client, caplog):
+    for _ in range(2):
+        okx_exchange.fail_next(1, Fault.code("50011"))
+        await okx_client.get_non_tradable_assets("CELT")
+        await asyncio.sleep(60)
+    assert len(warned(caplog)) == 2
+
+
+@pytest.mark.looptime
+@pytest.mark.parametrize(("skew", "way"), [(90, "behind"), (-90, "ahead of")])
+async def test_a_wrong_clock_is_one_warning(okx_exchange, okx_client, caplog, skew, way):
+    okx_exchange.clock_skew = skew
+    for _ in range(3):
+        await okx_client.get_non_tradable_assets("CELT")
+    (text,) = warned(caplog)
+    assert re.match(rf"this machine's clock is (89\.9|90\.\d) s {way} that of http", text)
+
+
+@pytest.mark.looptime
+async def test_a_key_at_rest_is_one_warning(okx_exchange, okx_client, caplog):
+    okx_exchange.fail_next(5, Fault.code("50111"))
+    for _ in range(8):
+        await failure_of(okx_client.get_non_tradable_assets("CELT"), errors.AuthenticationError)
+    (text,) = warned(caplog)
+    assert text.startswith(f"OKX goes on refusing the key of {MARK}")
+    assert text.endswith(": it rests for 30 s")
+
+
+@pytest.mark.looptime
+async def test_at_debug_there_is_a_line_for_each_request(okx_exchange, okx_client, caplog):
+    caplog.set_level(logging.DEBUG)
+    await troubles(okx_exchange, okx_client)
+    lines = [it.getMessage() for it in caplog.records if it.name == "okx_funding.requests"]
+    assert len(lines) == len(okx_exchange.log)
+    assert re.fullmatch(
+        rf"{ASSETS} of {re.escape(MARK)}#\w+: request \d+, 1 keys for 1 callers: ok after .* s",
+        lines[0],
+    )
+    assert sum("RateLimitError" in line for line in lines) == 1
+
+
+@pytest.mark.looptime
+async def test_loggers_are_ours_tell_of_retries_at_debug_and_hold_no_secret(
+    okx_exchange, okx_client, caplog
+):
     caplog.set_level(logging.DEBUG)
     await troubles(okx_exchange, okx_client)
     ours = [record for record in caplog.records if record.name.startswith("okx_funding.")]
@@ -179,7 +240,7 @@ async def test_loggers_are_ours_and_tell_of_retries_at_debug(okx_exchange, okx_c
 async def test_no_event_holds_a_secret(okx_exchange, okx_client, observer):
     await troubles(okx_exchange, okx_client)
     text = repr(observer.events)
-    assert len({type(event) for event in observer.events}) == 7
+    assert len({type(event) for event in observer.events}) == 6
     assert MARK in text
     assert not [canary for canary in CANARIES if canary in text]
 
@@ -193,7 +254,7 @@ def prometheus():
     pytest.importorskip("prometheus_client", reason="pip install 'okx-funding[prometheus]'")
     import prometheus_client
 
-    from okx_funding.observers.prometheus import PrometheusObserver
+    from okx_funding.telemetry.prometheus import PrometheusObserver
 
     class Metrics:
         def __init__(self, **options):
@@ -244,6 +305,27 @@ async def test_a_scrape_shows_the_buckets_as_they_are(okx_exchange, okx_client, 
     assert metrics("callers_waiting", endpoint=ASSETS) == 0
     assert metrics("limit_used", endpoint=ASSETS) == pytest.approx(1 / 6)
     assert metrics("limit_shared", endpoint=ASSETS) == 0
+
+
+@pytest.mark.looptime
+async def test_a_scrape_shows_what_is_wrong_with_keys_clocks_and_retries(
+    okx_exchange, okx_client, prometheus
+):
+    host = {"host": okx_exchange.base_url.partition("://")[2]}
+    metrics = prometheus()
+    metrics.observer.track(okx_client)
+    okx_exchange.clock_skew = 90
+    okx_exchange.fail_next(1, Fault.html(502))
+    await okx_client.get_non_tradable_assets("CELT")
+    assert metrics("clock_offset_seconds", **host) == pytest.approx(90, abs=1)
+    assert metrics("retries_left", **host) == 5 - 1 + 1  # one was spent, and its success repaid it
+    assert metrics("keys_at_rest", **host) == 0
+    okx_exchange.fail_next(5, Fault.code("50111"))
+    for _ in range(5):
+        await failure_of(okx_client.get_non_tradable_assets("CELT"), errors.AuthenticationError)
+    assert metrics("keys_at_rest", **host) == 1
+    await asyncio.sleep(31)
+    assert metrics("keys_at_rest", **host) == 0
 
 
 async def test_a_bucket_of_two_clients_is_shown_once(okx_exchange, okx_client, prometheus):
@@ -329,7 +411,7 @@ def traces():
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from okx_funding.observers.opentelemetry import OpenTelemetryObserver
+    from okx_funding.telemetry.opentelemetry import OpenTelemetryObserver
 
     class Traces:
         def __init__(self):
@@ -365,6 +447,49 @@ async def test_each_call_has_a_span_that_is_linked_to_its_request(traced, traces
     assert {link.context.span_id for link in request.links} == {it.context.span_id for it in calls}
     assert request.parent is None
     assert request.attributes["okx_funding.callers"] == 3
+
+
+async def test_two_clients_of_one_user_lose_no_span(okx_exchange, traces):
+    for retries in (1, 2):  # other settings, hence requests of their own
+        async with (
+            FundingClient(
+                okx_exchange.credentials,
+                base_url=okx_exchange.base_url,
+                observer=traces.observer,
+                max_retries=retries,
+            ) as one,
+            FundingClient(
+                okx_exchange.credentials, base_url=okx_exchange.base_url, observer=traces.observer
+            ) as other,
+        ):
+            await asyncio.gather(
+                one.get_non_tradable_assets("CELT"), other.get_non_tradable_assets("CELT")
+            )
+    arrived = okx_exchange.requests(ASSETS)
+    assert len(arrived) == 4
+    assert len(traces.spans(REQUEST)) == 4
+
+
+async def test_the_spans_of_requests_have_the_attributes_of_http(okx_exchange, traced, traces):
+    await traced.get_non_tradable_assets("CELT")
+    (span,) = traces.spans(REQUEST)
+    host, _, port = okx_exchange.base_url.removeprefix("http://").partition(":")
+    told = {name: value for name, value in span.attributes.items() if "okx" not in name}
+    assert told == {
+        "server.address": host,
+        "server.port": int(port),
+        "http.request.method": "GET",
+        "http.response.status_code": 200,
+        "url.scheme": "http",
+        "url.path": "/api/v5/asset/non-tradable-assets",
+    }
+
+
+async def test_a_span_tells_the_http_status_of_a_failure(okx_exchange, traced, traces):
+    okx_exchange.fail_next(1, Fault.html(404), ASSETS)
+    await failure_of(traced.get_non_tradable_assets("CELT"), errors.HTTPStatusError)
+    (span,) = traces.spans(REQUEST)
+    assert span.attributes["http.response.status_code"] == 404
 
 
 async def test_a_call_of_several_requests_is_linked_to_all(okx_exchange, traced, traces):
@@ -444,6 +569,25 @@ async def test_without_an_observer_nothing_is_hung_on_a_call(okx_exchange):
         call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
         await asyncio.sleep(0)
         (lane,) = client._lanes.values()
-        assert [ticket._callbacks for ticket in lane.everybody()] == [None]
-        assert lane.dispatcher.teller is None
+        assert all(type(waiter) is Waiter for waiter in lane.open_waiters())
+        assert lane.dispatcher.emitter is None
         await call
+
+
+async def test_the_text_of_statistics_is_short_for_many_users():
+    async with Wireless() as session:
+        clients = [session.client() for _ in range(20)]
+        for client in clients:
+            await client.get_non_tradable_assets("CELT")
+        head, *lines = str(session.statistics()).splitlines()
+        assert head.startswith("20 calls (20 answered")
+        (line,) = lines
+        assert line.strip().startswith(f"{ASSETS} of 20 users: ")
+        assert "of 120 slots free, 0 callers waiting, " in line
+        assert "20 sent, 0 refused" in line
+
+
+async def test_the_text_of_statistics_shows_few_buckets_one_by_one(okx_exchange, okx_client):
+    await okx_client.get_non_tradable_assets("CELT")
+    _, line = str(okx_client.statistics()).splitlines()
+    assert f"{ASSETS} of {MARK}" in line

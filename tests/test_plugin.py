@@ -59,6 +59,7 @@ def test_every_recipe_of_the_documentation_works(pytest_on):
     assert f"{written} passed" in out.splitlines()[-1], out
 
 
+@pytest.mark.slow
 def test_it_works_in_strict_mode_as_well(pytest_on):
     code = """
 import pytest
@@ -71,6 +72,7 @@ async def test_one(okx_client):
     assert "1 passed" in out, out
 
 
+@pytest.mark.slow
 def test_without_pytest_asyncio_it_says_what_is_missing_and_the_rest_works(pytest_on):
     code = """
 import asyncio
@@ -162,3 +164,20 @@ async def test_what_was_in_the_environment_is_out_of_the_way(
     assert await okx_client.get_non_tradable_assets("CELT")
     async with FundingClient() as client:
         assert await client.get_non_tradable_assets("CELT")
+
+
+@pytest.mark.parametrize(
+    ("marker", "advice"),
+    [
+        ("okx_client(max_retires=0)", "okx_client has no option 'max_retires': did you mean max_r"),
+        ("okx_exchange(latenzy=1)", "okx_exchange has no option 'latenzy': did you mean latency?"),
+        ("okx_exchange(zzz=1)", "okx_exchange has no option 'zzz'; it takes users"),
+    ],
+)
+@pytest.mark.slow
+def test_a_wrong_option_of_a_marker_is_told_in_a_line(pytest_on, marker, advice):
+    code = f"import pytest\n@pytest.mark.{marker}\nasync def test_it(okx_client): pass\n"
+    out = pytest_on(code, "-p", "asyncio", ini="asyncio_mode = auto\n")
+    assert advice in out
+    assert "Traceback" not in out
+    assert "okx_funding/testing" not in out

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import okx_funding
-from okx_funding.cli import outcome
-from okx_funding.configuration import SITES
+from okx_funding.auth.settings import SITES
+from okx_funding.cli.parser import make_parser
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text("utf-8")
 
 
 def test_the_example_runs(capsys):
@@ -31,11 +33,29 @@ def test_the_first_two_commands_are_the_ones_promised():
     ]
 
 
-def test_exit_codes_and_hosts_are_the_commands_own():
-    assert all(f"| {code} | {meaning} |" in README for code, meaning in outcome.EXIT_CODES.items())
-    assert all(host in README for host in SITES.values())
+def test_the_page_of_keys_names_every_host():
+    page = (DOCS / "getting-started.md").read_text("utf-8")
+    assert all(host in page for host in SITES.values())
 
 
 def test_every_error_is_in_the_table():
+    page = (DOCS / "errors.md").read_text("utf-8")
     names = [name for name in okx_funding.__all__ if name.endswith("Error")]
-    assert [name for name in names if f"`{name}`" not in README] == []
+    assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_it_fits_one_reading():
+    assert len(README.splitlines()) <= 130
+
+
+def test_every_command_of_its_shell_is_there():
+    commands = [
+        line.split("#")[0].split() for line in README.splitlines() if ".venv/bin/okx" in line
+    ]
+    known = make_parser().format_help()
+    used = [words[words.index(".venv/bin/okx-funding") + 1] for words in commands]
+    assert len(used) >= 4
+    assert [name for name in used if f"    {name} " not in known] == []
+    scripts = re.findall(r"examples/\w+\.py", README)
+    assert scripts
+    assert all((ROOT / script).exists() for script in scripts)

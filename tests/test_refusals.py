@@ -1,4 +1,4 @@
-"""What a bucket learns from refusals: freeze, go back to the head, withdraw, slow down, recover."""
+"""What a bucket learns from refusals: freeze, back to the head, withhold a slot, slow down."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from email.utils import format_datetime
 import pytest
 
 from okx_funding import HTTPStatusError, RateLimit, RateLimitError
-from okx_funding.buckets import Claim, TokenBucket
+from okx_funding.ratelimit.bucket import Claim, TokenBucket
+from okx_funding.ratelimit.slot import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
 from okx_funding.simulator import Fault
-from okx_funding.slots import GUARD, LONGEST_FREEZE, LONGEST_WITHDRAWAL, WITHDRAW
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.machines.clock import Clock, Hands
 from tests.machines.road import REFUSED, Road, batches
 from tests.support import ASSETS, VALUATION, at_exchange, failure_of, now, someone
@@ -115,7 +115,7 @@ async def test_whoever_left_meanwhile_is_not_sent_again():
         assert [trip.keys for trip in road.trips] == [("CELT", "BTC", "MEME"), ("MEME",)]
 
 
-# -- somebody else spends it: a slot is withdrawn ---------------------------------------------
+# -- somebody else spends it: a slot is withheld ----------------------------------------------
 
 
 async def refuse_one(road, client):
@@ -123,6 +123,48 @@ async def refuse_one(road, client):
     road.next = [busy]
     await client.get_non_tradable_assets("CELT")
     return road.trips[-2].sent + 0.044
+
+
+async def refuse_twice(road, client):
+    """Two troubles within a minute; when the second was known."""
+    await refuse_one(road, client)
+    await asyncio.sleep(2)
+    return await refuse_one(road, client)
+
+
+async def test_a_first_refusal_withholds_no_slot():
+    async with Road() as road, road.client() as client:
+        refused = await refuse_one(road, client)
+        assert await most_at(road, client, refused + 5) == 6
+
+
+async def test_refusals_more_than_a_minute_apart_withhold_no_slot():
+    async with Road() as road, road.client() as client:
+        await refuse_one(road, client)
+        await asyncio.sleep(61)
+        refused = await refuse_one(road, client)
+        assert await most_at(road, client, refused + 5) == 6
+
+
+async def test_one_trouble_of_six_refusals_withholds_one_slot():
+    async with Road() as road, road.client() as client:
+        await refuse_one(road, client)
+        await asyncio.sleep(2)
+        road.next = [busy] * 6
+        await asyncio.gather(*calls_of(client, batches(6)))
+        assert await most_at(road, client, now() + 3) == 5
+
+
+@pytest.mark.parametrize("before", [0.0, 0.3, 0.9])
+async def test_a_process_that_starts_within_the_window_of_another_goes_at_full_pace(before):
+    async with Road() as road, road.client() as client:
+        for _ in range(6):
+            road.spend()
+        await asyncio.sleep(before)
+        began = now()
+        await asyncio.gather(*calls_of(client, batches(24)))
+        assert now() - began <= 5
+        assert len(road.refused) <= 6
 
 
 async def most_at(road, client, at):
@@ -142,21 +184,21 @@ async def most_at(road, client, at):
 
 async def test_a_refused_slot_stays_out_for_a_while():
     async with Road() as road, road.client() as client:
-        refused = await refuse_one(road, client)
+        refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 5) == 5
-        assert await most_at(road, client, refused + WITHDRAW - 0.1) == 5
-        assert await most_at(road, client, refused + WITHDRAW + 2) == 6
+        assert await most_at(road, client, refused + REFUSAL_COOLDOWN - 0.1) == 5
+        assert await most_at(road, client, refused + REFUSAL_COOLDOWN + 2) == 6
 
 
-async def test_withdrawing_can_be_turned_off():
-    async with Road() as road, road.client(withdraw=0) as client:
-        refused = await refuse_one(road, client)
+async def test_the_cooldown_can_be_turned_off():
+    async with Road() as road, road.client(refusal_cooldown=0) as client:
+        refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 5) == 6
 
 
 async def test_the_time_is_a_setting():
-    async with Road() as road, road.client(withdraw=4) as client:
-        refused = await refuse_one(road, client)
+    async with Road() as road, road.client(refusal_cooldown=4) as client:
+        refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 3.9) == 5
         assert await most_at(road, client, refused + 6) == 6
 
@@ -167,22 +209,25 @@ def test_a_return_that_is_refused_is_twice_as_long_up_to_a_bound(hands):
     def refuse(at):
         (slot,) = bucket.take(at)
         bucket.give("refused", at, slot)
-        return round(slot.benched_until - at, 6)
+        return round(max(0.0, slot.cooldown_until - at), 6)
 
-    at, lengths = 0.0, []
+    assert refuse(0.0) == 0
+    at, lengths = 2.0, []
     for _ in range(8):
         lengths.append(refuse(at))
         at += lengths[-1] + 0.1
         bucket.give("answered", at, *bucket.take(at))
-    longest = WITHDRAW * LONGEST_WITHDRAWAL
-    assert lengths == [min(WITHDRAW * 2**turn, longest) for turn in range(8)]
-    assert refuse(at + 2 * longest) == WITHDRAW, "after a good while it begins anew"
+    longest = REFUSAL_COOLDOWN * LONGEST_COOLDOWN
+    assert lengths == [min(REFUSAL_COOLDOWN * 2**turn, longest) for turn in range(8)]
+    assert refuse(at + 2 * longest) == 0, "after a good while it begins anew"
 
 
-def test_one_slot_is_never_withdrawn(hands):
-    bucket = hands(RateLimit(3))
-    bucket.give("refused", 0.0, *bucket.take(0.0, n=3))
-    assert bucket.free(5.0) == 1
+def test_one_slot_is_never_withheld(hands):
+    bucket, now = hands(RateLimit(3)), 0.0
+    for _ in range(8):
+        now = max(bucket.frees(), now)
+        bucket.give("refused", now, *bucket.take(now)[:1])
+    assert bucket.free(now + 14.0) == 1
 
 
 async def test_a_bucket_of_one_slot_goes_on_after_a_window():
@@ -265,6 +310,7 @@ async def another_program(road, rate):
 
 
 @pytest.mark.parametrize("rate", [1, 3])
+@pytest.mark.slow
 async def test_another_program_at_the_same_limit_costs_no_caller_an_error(rate):
     async with Road(jitter=0.02) as road, road.client() as client:
         other = asyncio.ensure_future(another_program(road, rate))

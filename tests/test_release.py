@@ -22,6 +22,8 @@ import pytest
 
 import okx_funding
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "okx_funding"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -223,7 +225,7 @@ def test_mypy_agrees_with_the_public_api(outside, empty):
 @pytest.mark.timeout(120)
 def test_pyright_agrees_with_the_public_api(outside, empty):
     if importlib.util.find_spec("pyright") is None:
-        pytest.skip("pip install 'okx-funding[types]'")
+        pytest.skip("nox -s slow installs pyright")
     settings = {
         "include": ["program.py"],
         "typeCheckingMode": "strict",
@@ -239,7 +241,7 @@ def test_pyright_agrees_with_the_public_api(outside, empty):
 @pytest.mark.timeout(120)
 def test_pyright_need_not_guess_any_type(empty, tmp_path):
     if importlib.util.find_spec("pyright") is None:
-        pytest.skip("pip install 'okx-funding[types]'")
+        pytest.skip("nox -s slow installs pyright")
     path = os.pathsep.join([str(empty), os.environ["PATH"]])  # --verifytypes looks for python there
     command = [sys.executable, "-m", "pyright", "--verifytypes", "okx_funding", "--ignoreexternal"]
     out = run(*command, cwd=tmp_path, PATH=path, PYRIGHT_PYTHON_IGNORE_WARNINGS="1")

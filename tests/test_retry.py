@@ -11,7 +11,7 @@ from okx_funding import (
     InvalidParameterError,
     ProtocolError,
 )
-from okx_funding.retry import RetryBudget, delay, may_have_worked, may_pass
+from okx_funding.scheduler.retry import RetryBudget, delay, may_have_worked, may_pass
 
 
 def page(status):

@@ -18,9 +18,9 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
 from okx_funding.endpoints import GET_ASSET_VALUATION
-from okx_funding.events import Event
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
-from okx_funding.wire import Response, parse_response
+from okx_funding.telemetry.events import Event
+from okx_funding.wire.response import Response, parse_response
 from tests.faults.answers import BADLY_PACKED, HEADED, NO_HTTP, STRANGE
 from tests.support import Scripted, answers, closes, failure_of, hangs, http, resets, says
 from tests.wireless import Wireless, raises
@@ -161,7 +161,7 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
             )
             call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
             await asyncio.sleep(0.02)
-            shown = [*visible(session._flights, *asyncio.all_tasks())]  # while it is on the wire
+            shown = [*visible(session._in_flight, *asyncio.all_tasks())]  # while it is on the wire
             errors = [
                 await failure_of(call, OKXError),
                 await failure_of(client.get_asset_valuation(timeout=20), OKXError),
@@ -303,6 +303,7 @@ def said(raw, name):
 
 @pytest.mark.parametrize("song", [KEY, SECRET, WORD, "the signature"], ids=str)
 @pytest.mark.parametrize("status", [200, 403, 400])
+@pytest.mark.slow
 def test_what_a_parrot_says_is_redacted_before_it_is_cut_short(song, status, signatures):
     if song == "the signature":
         song = bird().sign("2020-12-08T09:08:57.715Z", "GET", "/api/v5/account/balance")
@@ -375,7 +376,6 @@ async def test_what_fails_before_sending_keeps_silent(ear):
         {"base_url": "http://okx.example"},
         {"base_url": "https://okx.example/path"},
         {"max_retries": -1},
-        {"pacing": "fast"},
         {"rate_limits": {"x": 1}},
         {"request_timeout": None},
     ],

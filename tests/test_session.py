@@ -11,6 +11,7 @@ import warnings
 
 import aiohttp
 import pytest
+from aiolimiter import AsyncLimiter
 
 from okx_funding import (
     AuthenticationError,
@@ -22,7 +23,9 @@ from okx_funding import (
     WrongLoopError,
 )
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
-from tests.support import ASSETS, at_exchange, at_script, failure_of, hangs, someone, virtually
+from okx_funding.wire.response import Response
+from tests.support import ASSETS, at_exchange, at_script, failure_of, hangs, now, someone, virtually
+from tests.wireless import Wireless
 
 pytestmark = pytest.mark.looptime
 
@@ -436,3 +439,47 @@ def test_a_forked_child_cant_use_its_parents_client():
             runner.run(client.aclose())
         assert os.waitstatus_to_exitcode(status) == 0
         assert len(exchange.log) == 1
+
+
+# -- a limiter of the user's own --------------------------------------------------------------
+
+
+async def test_all_requests_of_a_session_pass_the_limiter_of_the_user():
+    async with Session(limiter=AsyncLimiter(5, 1)) as session:
+        sent = []
+
+        async def send(profile, host, endpoint, target):
+            del profile, host, endpoint, target
+            sent.append(now())
+            return Response(200, b'{"code":"0","msg":"","data":[]}')
+
+        session._send = send
+        clients = [FundingClient(someone(), session=session) for _ in range(30)]
+        await asyncio.gather(
+            *(each.get_non_tradable_assets(ccy) for each in clients for ccy in ("A", "B"))
+        )
+        assert len(sent) == 30
+        assert sent[4] == pytest.approx(0, abs=0.01)
+        assert sent[-1] == pytest.approx(5, abs=0.3)
+
+
+@pytest.mark.parametrize("limiter", [5, "5", AsyncLimiter])
+def test_a_limiter_must_be_one(limiter):
+    with pytest.raises(InvalidArgumentError, match="limiter must be"):
+        Session(limiter=limiter)
+
+
+# -- closing a client whose session was given -------------------------------------------------
+
+
+async def test_a_client_of_a_given_session_closes_within_a_second_of_what_is_on_the_wire():
+    async with Wireless(latency=8.0) as session:
+        client, other = session.client(), session.client()
+        calls = [asyncio.ensure_future(client.get_non_tradable_assets(ccy)) for ccy in "AB"]
+        goes_on = [asyncio.ensure_future(other.get_non_tradable_assets(ccy)) for ccy in "AB"]
+        await asyncio.sleep(0.1)
+        await client.aclose()
+        assert now() == pytest.approx(1.1, abs=0.05)
+        for call in calls:
+            assert (await failure_of(call, ClientClosedError)).sent
+        await asyncio.gather(*goes_on)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gc
 import threading
@@ -11,23 +12,27 @@ import weakref
 import pytest
 
 from okx_funding import (
+    ConnectError,
     Credentials,
     DecodeError,
     FundingClient,
+    OKXError,
     RateLimit,
     ServiceUnavailableError,
     WrongLoopError,
 )
-from okx_funding.buckets import Claim
 from okx_funding.endpoints import GET_TIME
-from okx_funding.registry import REGISTRY, BucketKey, Registry
+from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
 from okx_funding.session import Profile
 from okx_funding.simulator import SimulatedExchange
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.machines.road import Road, batches
 from tests.support import ASSETS, VALUATION, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
+
+SIX = Claim(RateLimit(6))
 
 
 def nameless(credentials=None):
@@ -36,7 +41,7 @@ def nameless(credentials=None):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].line.bucket
+    return client._lanes[endpoint].queue.bucket
 
 
 async def bucket_after_a_call(client):
@@ -120,7 +125,7 @@ async def test_what_okx_counts_by_address_all_users_of_a_host_share():
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
-        first, elsewhere, second, _ = [lane.line.bucket for lane in lanes]
+        first, elsewhere, second, _ = [lane.queue.bucket for lane in lanes]
         assert first is second
         assert first is not elsewhere
 
@@ -134,6 +139,94 @@ async def test_the_name_of_a_key_shows_no_secret():
             assert "kkkkk" not in told + str(REGISTRY._buckets)
             (bucket,) = client.statistics().buckets
             assert bucket.user.startswith("kkkk...kk#")
+
+
+# -- limits that are gentler than the published one --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "gentle",
+    [RateLimit(1, 0.5), RateLimit(10, 2.0), RateLimit(3, 0.5), RateLimit(30, 5.0)],
+    ids=str,
+)
+@pytest.mark.parametrize("stays", [False, True])
+async def test_a_gentler_limit_beside_a_default_client_keeps_the_published_one(gentle, stays):
+    owner = someone()
+    async with Road() as road:
+        one = road.client(credentials=owner)
+        await ask(one, 6, "A")
+        if not stays:
+            await one.aclose()
+        await asyncio.sleep(0.15)
+        two = road.client(credentials=owner, rate_limits={ASSETS: gentle})
+        await ask(two, 30, "B")
+        assert road.refused == []
+        if stays:
+            await ask(one, 20, "C")
+        assert road.refused == []
+
+
+@pytest.mark.parametrize("gentle", [RateLimit(10, 2.0), RateLimit(12, 2.0), RateLimit(30, 5.0)])
+async def test_a_gentler_limit_alone_keeps_the_published_one_at_its_own_rate(gentle):
+    async with Road() as road, road.client(rate_limits={ASSETS: gentle}) as client:
+        await ask(client, 40)
+        assert road.refused == []
+        assert 40 / now() > 0.9 * gentle.rate
+
+
+async def test_a_higher_limit_is_taken_at_its_word():
+    async with (
+        Road(RateLimit(400, 0.01)) as road,
+        road.client(rate_limits={ASSETS: RateLimit(400, 0.01)}) as client,
+    ):
+        await ask(client, 100)
+        assert now() < 0.1
+
+
+# -- a gate is its session's -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gate", ["unreachable", "retry after"])
+async def test_a_closed_gate_of_one_session_holds_up_no_other_session_of_the_user(gate):
+    owner = someone()
+
+    def dead(_):
+        if gate == "unreachable":
+            raise ConnectError("the proxy is down")
+        return Response(429, b"<html>", retry_after="30")
+
+    class Dead(list):
+        """Every request fails."""
+
+        def pop(self, _):
+            return dead
+
+        def __bool__(self):
+            return True
+
+    async with (
+        Road() as road,
+        Road() as dying,
+        road.client(credentials=owner) as healthy,
+        dying.client(credentials=owner, max_retries=0) as proxied,
+    ):
+        dying.next = Dead()
+
+        async def keep_trying():
+            while True:
+                with contextlib.suppress(OKXError):
+                    await proxied.get_non_tradable_assets("P", timeout=20)
+                await asyncio.sleep(0.1)
+
+        trying = asyncio.ensure_future(keep_trying())
+        took = []
+        for number in range(116):
+            began = now()
+            await healthy.get_non_tradable_assets(f"H{number}")
+            took.append(now() - began)
+            await asyncio.sleep(0.5 - (now() - began) % 0.5)
+        assert max(took) < 0.3, took
+        trying.cancel()
 
 
 # -- identify ---------------------------------------------------------------------------------
@@ -194,7 +287,7 @@ async def test_identify_is_limited_by_itself():
             road.uids[key.api_key] = "9005"
             await client.identify()
         assert road.refused == []
-        assert len({client._lanes["identify"].line.bucket for client in clients}) == 1
+        assert len({client._lanes["identify"].queue.bucket for client in clients}) == 1
         bucket = clients[0].statistics().buckets[0]
         assert (bucket.endpoint, bucket.count, bucket.period) == ("identify", 5, 2.0)
 
@@ -319,7 +412,7 @@ async def test_counts_of_both_buckets_are_told_as_one():
 
 @pytest.fixture
 def registry(monkeypatch):
-    monkeypatch.setattr("okx_funding.registry._FEW", 16)
+    monkeypatch.setattr("okx_funding.ratelimit.registry._FEW", 16)
     registry = Registry()
     registry._sweep_at = 16
     return registry
@@ -351,7 +444,7 @@ async def test_a_bucket_whose_history_matters_stays(registry):
 
 
 async def test_the_user_ids_that_are_remembered_are_bounded(registry, monkeypatch):
-    monkeypatch.setattr("okx_funding.registry._USERS", 50)
+    monkeypatch.setattr("okx_funding.ratelimit.registry._USERS", 50)
     keys = [nameless() for _ in range(200)]
     for number, key in enumerate(keys):
         registry.learn(key, str(number))
@@ -368,7 +461,7 @@ async def test_whoever_is_gone_leaves_no_lane_no_line_and_no_bucket(registry, mo
             async with road.client() as client:
                 await client.get_non_tradable_assets("CELT")
                 lane = client._lanes[ASSETS]
-                gone += [weakref.ref(lane), weakref.ref(lane.line), weakref.ref(lane.line.bucket)]
+                gone += [weakref.ref(lane), weakref.ref(lane.queue), weakref.ref(lane.queue.bucket)]
             del lane
             await asyncio.sleep(1.2)
         gc.collect()
@@ -509,3 +602,31 @@ async def test_at_a_real_exchange_two_keys_of_one_user_identify_and_share():
             )
             assert exchange.refused == []
             assert exchange.busiest_window(ASSETS) <= 6
+
+
+async def test_the_buckets_of_a_user_are_found_without_looking_at_those_of_others():
+    registry, loop = Registry(), asyncio.get_running_loop()
+    everybody = [BucketKey("https://a", False, f"u{n}", "r") for n in range(1000)]
+    owner, looked_at = Registry(), 0
+    for key in everybody:
+        registry.bucket(key, SIX, loop).claim(owner, SIX, 0.0)
+
+    class Counting(dict):
+        def __iter__(self):
+            nonlocal looked_at
+            for each in super().__iter__():
+                looked_at += 1
+                yield each
+
+    registry._buckets = Counting(registry._buckets)
+    for key in everybody:
+        assert registry.buckets_of(key.user) == [key]
+    assert looked_at == 0
+
+
+async def test_a_user_whose_buckets_are_swept_has_none():
+    registry, loop = Registry(), asyncio.get_running_loop()
+    for n in range(2000):
+        registry.bucket(BucketKey("https://a", False, f"u{n}", "r"), SIX, loop)
+    assert registry.buckets_of("u0") == []
+    assert len(registry._keys) == len(registry) < 600

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from okx_funding.credentials import Credentials, timestamp
+from okx_funding.auth.credentials import Credentials
+from okx_funding.auth.signing import timestamp
 
 VECTORS = json.loads((Path(__file__).parent / "samples/signature-vectors.json").read_text())
 TIME = "2020-12-08T09:08:57.715Z"

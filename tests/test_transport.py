@@ -26,7 +26,7 @@ from okx_funding import (
     Session,
     TransportError,
 )
-from okx_funding.transport import Transport
+from okx_funding.wire.transport import AiohttpTransport
 from tests.support import (
     ASSETS,
     VALUATION,
@@ -190,7 +190,7 @@ async def test_after_what_broke_off_the_next_attempt_works(script):
 
 @pytest.mark.parametrize("script", [*BROKEN.values(), hangs], ids=[*BROKEN, "hangs"])
 async def test_nothing_of_aiohttp_hangs_on_an_error_that_leaves_the_room(script):
-    transport = Transport()
+    transport = AiohttpTransport()
     async with Scripted(script) as server:
         error = await failure_of(
             transport.send("GET", f"{server.base_url}/x", {}, "", label="GET /x", timeout=1),
@@ -219,6 +219,13 @@ async def test_bytes_after_the_body_are_never_the_next_answer():
         first = await client.get_non_tradable_assets("CELT")
         second = await client.get_non_tradable_assets("CELT")
     assert [each.bal for each in first + second if each.bal == 666] == []
+
+
+async def test_gzip_may_have_several_members():
+    half = len(BODY) // 2
+    members = gzip.compress(BODY[:half]) + gzip.compress(BODY[half:])
+    async with at_script(answers(members, headers=["Content-Encoding: gzip"])) as (_, client):
+        await works(client)
 
 
 async def test_interim_answers_are_skipped():
@@ -264,6 +271,28 @@ async def test_one_attempt_ends_with_request_timeout_to_the_millisecond(script, 
             assert isinstance(error, TimeoutError)
             assert now() == pytest.approx(seconds, abs=0.25)
         assert error.sent
+
+
+async def half_without_a_length_then_hangs(wire):
+    wire.write(http(BODY[: len(BODY) // 2], length=None))
+    await hangs(wire)
+
+
+async def test_half_an_answer_whose_time_is_over_is_no_answer():
+    script = half_without_a_length_then_hangs
+    async with at_script(script, max_retries=0, request_timeout=1) as (_, client):
+        assert type(await refused(client, TransportError)) is RequestTimeoutError
+
+
+async def test_a_request_that_is_over_ends_no_other_on_its_connection():
+    async with at_script(fine, fine, hangs, request_timeout=2, max_retries=0) as (server, client):
+        await works(client)
+        await asyncio.sleep(1.9)
+        await works(client)
+        await asyncio.sleep(1)
+        await refused(client, RequestTimeoutError)
+    assert [heard.connection for heard in server.heard] == [1, 1, 1]
+    assert now() == pytest.approx(4.9, abs=0.1)
 
 
 async def test_each_attempt_has_the_whole_request_timeout():
@@ -513,3 +542,88 @@ async def test_a_pool_that_closes_mid_flight_is_no_cancellation():
         error = await failure_of(call, OKXError)
         assert isinstance(error, ClientClosedError | TransportError)
         assert not call.cancelled()
+
+
+# -- requests that must not meet a dead connection --------------------------------------------
+
+
+async def sent(transport, server, *, fresh):
+    response = await transport.send(
+        "POST", f"{server.base_url}/x", {}, '{"a":"b"}', label="POST /x", timeout=5, fresh=fresh
+    )
+    assert response.body == BODY
+
+
+@pytest.mark.parametrize(
+    ("idle", "connections"), [([], 1), ([1, 4.9], 1), ([5.1], 2), ([1, 5.1, 4], 2)]
+)
+async def test_a_fresh_request_goes_out_on_a_new_or_recently_used_connection(idle, connections):
+    transport = AiohttpTransport()
+    async with Scripted(fine) as server:
+        await sent(transport, server, fresh=True)
+        for seconds in idle:
+            await asyncio.sleep(seconds)
+            await sent(transport, server, fresh=True)
+        assert server.connections == connections
+        await transport.aclose()
+
+
+async def test_other_requests_keep_a_connection_fresh_and_go_out_on_older_ones():
+    transport = AiohttpTransport()
+    async with Scripted(fine) as server:
+        await sent(transport, server, fresh=True)
+        for _ in range(3):
+            await asyncio.sleep(4)
+            await sent(transport, server, fresh=False)
+        await asyncio.sleep(4)
+        await sent(transport, server, fresh=True)
+        await asyncio.sleep(9)
+        await sent(transport, server, fresh=False)
+        assert server.connections == 1
+        await transport.aclose()
+
+
+async def test_a_fresh_request_opens_one_connection_though_many_are_old():
+    transport = AiohttpTransport()
+    async with Scripted(fine) as server:
+        await asyncio.gather(*(sent(transport, server, fresh=False) for _ in range(5)))
+        await asyncio.sleep(6)
+        await sent(transport, server, fresh=True)
+        assert server.connections == 6
+        await transport.aclose()
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+async def test_what_could_not_be_connected_was_not_sent(fresh):
+    transport = AiohttpTransport()
+    url = f"http://127.0.0.1:{free_port()}/x"
+    error = await failure_of(
+        transport.send("POST", url, {}, "{}", label="POST /x", timeout=5, fresh=fresh),
+        TransportError,
+    )
+    assert (type(error), error.sent) == (ConnectError, False)
+    await transport.aclose()
+
+
+async def test_a_body_goes_out_as_it_is():
+    transport = AiohttpTransport()
+    heard = bytearray()
+
+    async def listen(reader, writer):
+        heard.extend(await reader.readuntil(b"}"))
+        writer.write(http(BODY))
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+    headers = {"Content-Type": "application/json"}
+    body = '{"amt":"1.50","note":"\\u00eb"}'
+    response = await transport.send("POST", url, headers, body, label="POST /x", timeout=5)
+    head, _, arrived = bytes(heard).partition(b"\r\n\r\n")
+    assert (arrived, response.body) == (body.encode(), BODY)
+    assert head.count(b"Content-Type: application/json") == 1
+    assert b"Content-Length: %d" % len(body) in head
+    assert b"chunked" not in head
+    await transport.aclose()
+    server.close()
+    await server.wait_closed()

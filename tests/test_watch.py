@@ -131,11 +131,17 @@ def test_a_terminal_gets_one_screen_that_is_drawn_anew(watch, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
     monkeypatch.setenv("LINES", "40")
     code, out, _ = watch("--count", "1")
-    last = out.rpartition("Look 1, at ")[2]
+    last = out.rpartition("Update 1, at ")[2]
     assert code == 0
     assert "\x1b[1A\x1b[2K" in out  # up a line, and clear it
     assert out.rstrip().endswith("\x1b[?25h")  # the cursor is back
-    for text in ("Total", "get_non_tradable_assets", "6 per 1 s", "CELT-OKTC", "more; name"):
+    for text in (
+        "TotalCounters",
+        "get_non_tradable_assets",
+        "6 per 1 s",
+        "CELT-OKTC",
+        "more; name",
+    ):
         assert text in last
 
 
@@ -228,7 +234,9 @@ def test_the_shell_itself_can_read_its_script(script, shell):
         (["doctor", "--f"], ["--find-host"]),
         (["completion", "z"], ["zsh"]),
         (["simulate", "--port", ""], []),
+        (["simulate", "--judge", "f"], ["fixed", "fixed-first"]),
         (["--v"], ["--version"]),
+        (["watch", "--vers"], ["--version"]),
     ],
 )
 def test_bash_completes(script, words, completed):
@@ -236,7 +244,10 @@ def test_bash_completes(script, words, completed):
     if bash is None:
         pytest.skip("no bash")
     line = " ".join(f"'{word}'" for word in ("okx-funding", *words))
-    commands = f"COMP_WORDS=({line}); COMP_CWORD={len(words)}; _okx_funding; echo ${{COMPREPLY[@]}}"
+    commands = (
+        f"COMP_WORDS=({line}); COMP_CWORD={len(words)}; "
+        f"_shtab_okx_funding okx-funding '{words[-1]}'; echo ${{COMPREPLY[@]}}"
+    )
     done = subprocess.run(
         [bash, "-c", f"{script('bash')}\n{commands}"], text=True, capture_output=True, check=True
     )

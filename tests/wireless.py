@@ -14,11 +14,12 @@ from decimal import Decimal
 from typing import Any
 
 from okx_funding import ConnectError, FundingClient, ProtocolError, Session
-from okx_funding.buckets import TokenBucket
 from okx_funding.endpoints import Endpoint
-from okx_funding.hosts import Host
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
-from okx_funding.wire import Response
+from okx_funding.wire.request import Request
+from okx_funding.wire.response import Response
 from tests.support import row, someone
 
 _ROW = json.dumps(row("(CCY)", bal="(BAL)"))
@@ -135,10 +136,10 @@ class Wireless(Session):
         return FundingClient(credentials, session=self, **options)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         okx, loop = self.okx, asyncio.get_running_loop()
-        _, _, query = target.partition("?ccy=")
+        _, _, query = request.target.partition("?ccy=")
         keys = tuple(query.split(",")) if query else ()
         sent = Sent(len(okx.sent) + 1, endpoint.name, keys, loop.time())
         okx.sent.append(sent)
@@ -184,20 +185,20 @@ async def nothing_left(session: Session) -> None:
     """No caller, question, batch, slot, task or deadline is left in any lane of ``session``."""
     for _ in range(5):
         await asyncio.sleep(0)
-    assert not session._flights
+    assert not session._in_flight
     for lane in list(session._lanes.values()):
         batcher = lane.batcher
-        assert (batcher.callers, batcher.placed) == (0, 0), lane
+        assert (batcher.callers, batcher.queued) == (0, 0), lane
         for place in (
             batcher._waiting,
-            batcher._trials,
-            batcher._accused,
+            batcher._bisections,
+            batcher._suspects,
+            batcher._long,
             batcher._out,
-            lane.dispatcher._aside,
+            lane.dispatcher._backing_off,
         ):
             assert not place, (lane, place)
-        assert not any(batcher._queues.values()), lane
-        bucket = lane.line.bucket
+        bucket = lane.queue.bucket
         assert isinstance(bucket, TokenBucket)
         assert not bucket._out, lane
     if session._deadlines is not None:

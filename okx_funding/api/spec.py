@@ -26,8 +26,9 @@ QUOTA = 3600.0
 """A limit with a longer period, in seconds, is a quota: counted and refused, never waited out."""
 
 Permission = Literal["none", "read", "trade", "withdraw"]
-Param = str | Sequence[str | None] | Mapping[str, str] | None
-"""What a parameter may hold: text, the keys of ``batch_by``, a nested object, or nothing."""
+Param = str | bool | Sequence[str | None] | Mapping[str, str] | None
+"""What a parameter may hold: text, the keys of ``batch_by``, a nested object, or nothing; True
+and False in the body of a POST only."""
 
 
 class Row(msgspec.Struct, frozen=True, rename="camel"):

@@ -13,8 +13,11 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from .outcome import INTERRUPTED, OK, USAGE, Failure, one_line
+from .outcome import ERROR, INTERRUPTED, OK, USAGE, Failure, in_options, one_line
 from .parser import make_parser
+
+_EXTRA = {"rich", "shtab"}
+_INSTALL = "pip install 'okx-funding[cli]', or pip install '.[cli]' in a checkout"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,20 +27,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not hasattr(args, "run"):
         parser.print_help(sys.stderr)
         return USAGE
+    if sys.stdout is None:  # it was closed by whoever started us
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         with _warnings_in_one_line():
             run: Callable[[argparse.Namespace], None] = args.run
             run(args)
             sys.stdout.flush()
     except Failure as failure:
-        return _complain(str(failure), failure.exit_code)
+        return _complain(in_options(str(failure)), failure.exit_code)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough. The interpreter must not flush into it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except BrokenPipeError:  # Whoever read our output has seen enough.
+        _discard_output()
+        return ERROR
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] not in _EXTRA:
+            raise
+        return _complain(f"this command needs {error.name}: {_INSTALL}", ERROR)
+    except OSError as error:  # such as a full disk below standard output
+        _discard_output()
+        return _complain(f"can't go on: {error.strerror or error}", ERROR)
     return OK
+
+
+def _discard_output() -> None:
+    """The interpreter must not flush at its end into what can't be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str, exit_code: int) -> int:
@@ -47,8 +63,13 @@ def _complain(text: str, exit_code: int) -> int:
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
+    shown: set[str] = set()
+
     def show(message: Warning | str, *_: object, **__: object) -> None:
-        print(f"okx-funding: warning: {one_line(str(message))}", file=sys.stderr)  # noqa: T201
+        if str(message) in shown:
+            return
+        shown.add(str(message))
+        print(f"okx-funding: warning: {one_line(in_options(str(message)))}", file=sys.stderr)  # noqa: T201
 
     with warnings.catch_warnings():
         warnings.simplefilter("always", UserWarning)

@@ -7,8 +7,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from okx_funding.auth.credentials import resolve
 from okx_funding.client import FundingClient
-from okx_funding.credentials import resolve
 from okx_funding.errors import InvalidArgumentError, OKXError
 
 from . import show
@@ -32,12 +32,13 @@ def non_tradable_assets(args: argparse.Namespace) -> None:
     found = {row.ccy.upper() for row in rows}
     missing = [ccy for ccy in dict.fromkeys(wanted or ()) if ccy.upper() not in found]
     if rows and missing:
-        console.print(f"Nothing of {', '.join(missing)}.")
+        console.print(f"The account has no such assets in {', '.join(missing)}.")
 
 
 def asset_valuation(args: argparse.Namespace) -> None:
     """``okx-funding asset-valuation [--ccy UNIT]``."""
-    valuation = _ask(args, lambda it: it.get_asset_valuation(ccy=args.ccy, timeout=args.timeout))
+    unit = None if args.ccy is None else args.ccy.upper()
+    valuation = _ask(args, lambda it: it.get_asset_valuation(ccy=unit, timeout=args.timeout))
     if args.json:
         show.print_json(valuation)
         return
@@ -54,7 +55,11 @@ def _ask(args: argparse.Namespace, question: Callable[[FundingClient], Awaitable
 
     async def answer() -> T:
         async with FundingClient(
-            credentials, profile=args.profile, base_url=args.base_url, demo=args.demo
+            credentials,
+            profile=args.profile,
+            base_url=args.base_url,
+            demo=args.demo,
+            allow_http=args.allow_http,
         ) as client:
             return await question(client)
 

@@ -7,12 +7,12 @@ import contextlib
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from okx_funding.auth.credentials import Credentials
 from okx_funding.client import FundingClient
-from okx_funding.credentials import Credentials
 from okx_funding.errors import OKXError
 from okx_funding.session import Session
 from okx_funding.simulator import ALL_FAULTS, SimulatedExchange
@@ -64,7 +64,7 @@ def lines(chaos: Chaos) -> list[tuple[str, str]]:
     return [
         ("Callers", f"{chaos.callers} of {chaos.users} users, {chaos.answered} answered rightly"),
         ("Errors with a name", errors or "none"),
-        ("Left on their own", str(chaos.left)),
+        ("Cancelled", str(chaos.left)),
         (
             "Requests",
             f"{chaos.requests} sent, {chaos.arrived} arrived, {chaos.retries} repeated an earlier "
@@ -82,14 +82,32 @@ def lines(chaos: Chaos) -> list[tuple[str, str]]:
     ]
 
 
-async def run(callers: int, currencies: int, *, seed: int = _SEED) -> Chaos:
-    """Let so many callers ask while the exchange misbehaves; ends within ``BOUND`` seconds."""
+async def run(
+    callers: int,
+    currencies: int,
+    *,
+    seed: int = _SEED,
+    progress: Callable[[int], None] | None = None,
+) -> Chaos:
+    """Let ``callers`` ask while the exchange misbehaves; ends within ``BOUND`` seconds.
+
+    ``progress`` is told from time to time how many of them are done.
+    """
     scene = _Scene(callers, currencies, seed)
+
+    async def report() -> None:
+        while progress is not None:
+            progress(callers - scene.unanswered())
+            await asyncio.sleep(0.25)
+
+    reporting = asyncio.create_task(report())
     try:
         async with asyncio.timeout(BOUND):
             return await scene.play()
     except TimeoutError:
         raise OKXError(f"it hung: {scene.unanswered()} callers waited for {BOUND:g} s") from None
+    finally:
+        reporting.cancel()
 
 
 @dataclass
@@ -131,7 +149,7 @@ class _Scene:
                     demo=False,
                     request_timeout=1.5,
                     max_retries=3,
-                    withdraw=0,
+                    refusal_cooldown=0,
                 )
                 for user in self.users
             ]
@@ -157,20 +175,20 @@ class _Scene:
     async def _call(self, exchange: SimulatedExchange, client: FundingClient, user: str) -> None:
         """One caller: comes some time, asks for a few currencies, and may lose patience."""
         chance = self.chance
-        wish = chance.sample(exchange.currencies, min(self.currencies, chance.randint(1, 3)))
+        wanted = chance.sample(exchange.currencies, min(self.currencies, chance.randint(1, 3)))
         come, patience = chance.random() * 3, chance.random() * 2
         impatient = chance.random() < 0.05
         await asyncio.sleep(come)
         try:
             async with asyncio.timeout(patience if impatient else None):
-                rows = await client.get_non_tradable_assets(ccy=wish)
+                rows = await client.get_non_tradable_assets(ccy=wanted)
         except OKXError as error:
             self.errors[type(error).__name__] += 1
         except TimeoutError:
             self.left += 1
         else:
             owned = self._owned(exchange, user)
-            expected = [row for ccy in wish for row in owned[ccy]]
+            expected = [row for ccy in wanted for row in owned[ccy]]
             if [(row.ccy, row.chain, row.bal) for row in rows] == expected:
                 self.answered += 1
             else:

@@ -67,6 +67,8 @@ def demo(args: argparse.Namespace) -> None:
         console.print(show.asset_table(rows))
         console.print("What all accounts are worth:")
         console.print(show.valuation_table(valuation))
+        if not report.problems:
+            console.print("All is well: every caller got its own rows, and nothing was refused.")
     _complain(report.problems)
 
 
@@ -80,13 +82,26 @@ def _chaos(args: argparse.Namespace) -> None:
             "knows.\n"
         )
     try:
-        happened = asyncio.run(chaos.run(callers, args.currencies))
+        with _progress() as bar:
+            task = bar.add_task("done", total=callers)
+            happened = asyncio.run(
+                chaos.run(
+                    callers,
+                    args.currencies,
+                    progress=lambda done: bar.update(task, completed=done),
+                )
+            )
     except OKXError as error:
         raise Failure(f"the demo failed: {error}") from None
     if args.json:
         show.print_json(asdict(happened))
     else:
         console.print(show.figures(chaos.lines(happened)))
+        if not happened.problems:
+            console.print(
+                "\nAll is well: every caller got its own rows, or an error that says why, and the "
+                "limit was kept."
+            )
     _complain(happened.problems)
 
 
@@ -105,7 +120,7 @@ async def _run(
         FundingClient(exchange.credentials, base_url=exchange.base_url, demo=False) as client,
     ):
         owned = exchange.currencies
-        wishes = [
+        wanted = [
             chance.sample(owned, min(len(owned), chance.randint(1, 3))) for _ in range(callers)
         ]
         problems: list[str] = []
@@ -113,20 +128,20 @@ async def _run(
         with _progress() as progress:
             task = progress.add_task("answered", total=callers)
 
-            async def call(wish: Sequence[str]) -> None:
+            async def call(names: Sequence[str]) -> None:
                 try:
-                    rows = await client.get_non_tradable_assets(ccy=wish)
+                    rows = await client.get_non_tradable_assets(ccy=names)
                 except OKXError as error:
                     problems.append(str(error))
                     return
-                if list(dict.fromkeys(row.ccy for row in rows)) != list(wish):
-                    problems.append(f"a caller who asked for {', '.join(wish)} got other rows")
+                if list(dict.fromkeys(row.ccy for row in rows)) != list(names):
+                    problems.append(f"a caller who asked for {', '.join(names)} got other rows")
                 received.update({(row.ccy, row.chain): row for row in rows})
                 progress.advance(task)
 
             began = time.perf_counter()
             asked = asyncio.create_task(client.get_asset_valuation(ccy="USDT"))
-            await asyncio.gather(asked, *map(call, wishes))
+            await asyncio.gather(asked, *map(call, wanted))
             seconds = time.perf_counter() - began
         statistics = client.statistics()
         bucket = next(it for it in statistics.buckets if it.endpoint == "get_non_tradable_assets")
@@ -140,7 +155,7 @@ async def _run(
             problems.append(f"{statistics.answered} of {callers + 1} calls were answered")
         report = Report(
             callers=callers,
-            currencies=len({ccy for wish in wishes for ccy in wish}),
+            currencies=len({ccy for names in wanted for ccy in names}),
             calls_answered=statistics.answered,
             requests_sent=statistics.requests,
             asset_requests=bucket.requests_sent,

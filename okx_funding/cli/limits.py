@@ -33,7 +33,7 @@ def limits(args: argparse.Namespace) -> None:
                     "period": endpoint.limit.period,
                     "scope": endpoint.scope,
                     "permission": endpoint.permission,
-                    "maxKeys": endpoint.max_keys,
+                    "maxKeys": endpoint.batch_size,
                     "source": endpoint.docs,
                 }
                 for endpoint in ENDPOINTS.values()
@@ -47,13 +47,13 @@ def limits(args: argparse.Namespace) -> None:
             str(endpoint),
             str(endpoint.limit),
             _COUNTED_BY[endpoint.scope],
-            f"up to {endpoint.max_keys}" if endpoint.max_keys > 1 else "-",
+            f"up to {endpoint.batch_size}" if endpoint.batch_size > 1 else "-",
         )
     console = show.console()
     console.print(table)
     for endpoint in ENDPOINTS.values():
         console.print(f"{endpoint.name}: {endpoint.docs}", soft_wrap=True)
     console.print(
-        "\nSeveral API keys of one user share a limit, each sub-account has its own. Others than\n"
-        'these: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).'
+        "\nSeveral API keys of one user share a limit, each sub-account has its own. To set\n"
+        'others: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).'
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from okx_funding import errors
 
 OK, ERROR, USAGE, CREDENTIALS, LIMIT, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -39,7 +41,27 @@ def exit_code(error: errors.OKXError) -> int:
             return ERROR
 
 
+_OPTIONS = (
+    ("demo keys need demo=True", "demo keys need --demo"),
+    ("live keys need demo=False", "live keys need --no-demo"),
+    ("allow_http=True", "--allow-http"),
+    ("give Credentials(...), set ", "set "),
+    ("base_url ", "--base-url "),
+    ("set user_id (or OKX_USER_ID)", "set OKX_USER_ID, or user_id in the profile,"),
+)
+"""What the library says to programs, and what it means on a command line."""
+
+
+def in_options(text: str) -> str:
+    """``text`` in the words of the command line instead of Python's."""
+    text = re.sub(r"\bccy(\[\d+\])? isn't a currency", "this isn't a currency", text)
+    text = re.sub(r"\bccy must be one of", "the unit must be one of", text)
+    for argument, option in _OPTIONS:
+        text = text.replace(argument, option)
+    return text
+
+
 def one_line(text: str) -> str:
     """``text`` in one line and fit for a terminal, whatever a server put into it."""
     words = "".join(letter if letter.isprintable() else " " for letter in text).split()
-    return " ".join(words) or "an error without a word"
+    return " ".join(words) or "an error without a message"

@@ -11,6 +11,8 @@ from typing import Any
 from .outcome import EXIT_CODES
 
 SHELLS = ("bash", "zsh", "fish")
+JUDGES = ("sliding", "fixed", "fixed-first", "token-bucket", "weighted")
+"""How a simulated exchange may count, as in ``okx_funding.simulator.judge``; nothing is loaded."""
 
 _CODES = "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
 _EPILOG = f"""\
@@ -27,8 +29,9 @@ examples:
 keys:
   Keys are never arguments, where every user of the machine could read them. They come from the
   environment (OKX_API_KEY, OKX_SECRET_KEY, OKX_PASSPHRASE) or from a profile of OKX's own
-  ~/.okx/config.toml. Read permission is enough. Also read: OKX_DEMO, OKX_API_BASE_URL, OKX_PROXY,
-  OKX_USER_ID. A profile named with --profile comes before the environment.
+  ~/.okx/config.toml. Read permission is enough. Also read: OKX_DEMO, OKX_SITE, OKX_API_BASE_URL,
+  OKX_PROXY, OKX_USER_ID and OKX_PROFILE. A profile named with --profile comes before the
+  environment.
 
 colours:
   A terminal gets them, a pipe doesn't. NO_COLOR=1 turns them off, FORCE_COLOR=1 on.
@@ -49,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    _version(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(
@@ -64,6 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
             **more,
         )
+        _version(added)
         added.set_defaults(run=_lazily(run))
         return added
 
@@ -92,7 +96,10 @@ def _demo(command: Command) -> None:
     )
     demo.add_argument("--callers", type=_count, help="how many (default: 300, or 10000)")
     demo.add_argument(
-        "--currencies", type=_count, default=500, help="of how many they choose (default: 500)"
+        "--currencies",
+        type=_count,
+        default=500,
+        help="how many currencies they choose from (default: 500)",
     )
     demo.add_argument("--json", action="store_true", help="print the figures as JSON")
 
@@ -106,7 +113,7 @@ def _doctor(command: Command) -> None:
         "it is ok, a warning or a problem, and what to do. It sends a few requests, all of them\n"
         "reading, and within the limits. No secret is shown.",
         _connecting(10.0, "for each step"),
-        epilog="The exit code is 0 without a problem, 3 where the key is to blame, else 1 or 4.",
+        epilog="The exit code is 0 without a problem, 3 where the key is the problem, else 1 or 4.",
     )
     doctor.add_argument(
         "--find-host",
@@ -150,14 +157,14 @@ def _watch(command: Command) -> None:
         "Show assets, valuation and how much of the limits is in use, again and again, until\n"
         "Ctrl-C, which is its ordinary end. A pipe gets a line for each thing that is new.\n"
         "However short the interval, OKX's limits are kept.",
-        _connecting(30.0, "for one look, waiting included"),
+        _connecting(30.0, "for one update, waiting included"),
     )
     watch.add_argument("ccy", nargs="*", metavar="CCY", help="a currency; none: all of them")
     watch.add_argument("--unit", metavar="UNIT", help="of the valuation, such as USDT (BTC)")
     watch.add_argument(
-        "--every", type=_seconds, default=2.0, metavar="SECONDS", help="from look to look (2)"
+        "--every", type=_seconds, default=2.0, metavar="SECONDS", help="between two updates (2)"
     )
-    watch.add_argument("--count", type=_count, metavar="N", help="end after so many looks")
+    watch.add_argument("--count", type=_count, metavar="N", help="end after N updates")
 
 
 def _limits(command: Command) -> None:
@@ -190,14 +197,15 @@ def _simulate(command: Command) -> None:
     simulate.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")
     simulate.add_argument(
         "--judge",
+        choices=JUDGES,
         default="sliding",
-        help="how it counts: sliding, fixed, fixed-first, token-bucket or weighted (sliding)",
+        help="how it counts requests against a limit (sliding)",
     )
     simulate.add_argument(
         "--latency", type=_seconds_or_zero, default=0.0, help="seconds, each way (0)"
     )
     simulate.add_argument(
-        "--jitter", type=_seconds_or_zero, default=0.0, help="up to so many seconds more (0)"
+        "--jitter", type=_seconds_or_zero, default=0.0, help="up to this many seconds more (0)"
     )
 
 
@@ -228,6 +236,11 @@ def _connecting(timeout: float, of_what: str) -> argparse.ArgumentParser:
         help="OKX's host for you: https://www.okx.com, https://eea.okx.com, https://us.okx.com",
     )
     group.add_argument(
+        "--allow-http",
+        action="store_true",
+        help="allow http:// to another machine, which sends the passphrase in clear",
+    )
+    group.add_argument(
         "--demo",
         action=argparse.BooleanOptionalAction,
         help="demo trading, with a demo key; or live after all",
@@ -248,6 +261,10 @@ class _Version(argparse.Action):
 
         print(f"okx-funding {__version__}")  # noqa: T201
         parser.exit()
+
+
+def _version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
 
 
 def _lazily(name: str) -> Callable[[argparse.Namespace], None]:

@@ -14,15 +14,15 @@ from . import show
 from .outcome import USAGE, Failure, exit_code, one_line
 
 if TYPE_CHECKING:
-    from okx_funding.buckets_redis import LiveBucket
+    from okx_funding.ratelimit.redis import LiveBucket
 
 
 def shared_limits(args: argparse.Namespace) -> None:
     """Show every user's buckets in the Redis of ``args.buckets``."""
     try:
-        from okx_funding.buckets_redis import live_buckets
+        from okx_funding.ratelimit.redis import live_buckets
     except ImportError:
-        raise Failure("--buckets wants redis-py: pip install 'okx-funding[redis]'", USAGE) from None
+        raise Failure("--buckets needs redis-py: pip install redis", USAGE) from None
     try:
         buckets = asyncio.run(live_buckets(args.buckets))
     except OKXError as error:

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from okx_funding.events import BucketStatistics
+from okx_funding.telemetry.events import BucketStatistics
 from okx_funding.models import AssetValuation, NonTradableAsset, Row
 
 from .outcome import one_line
@@ -46,12 +46,12 @@ def asset_table(
     """One line for each currency and chain; those of ``marked`` stand out."""
     table = table_of("Currency", "Chain")
     bold = {(row.ccy, row.chain) for row in marked}
-    for name in ("Balance", "Least withdrawal", "Fee"):
+    for name in ("Balance", "Minimum withdrawal", "Fee"):
         table.add_column(name, justify="right", overflow="fold")
     for name in ("Withdrawable", "Tag"):
         table.add_column(name)
     for row in rows:
-        withdrawable = "no" if not row.can_wd else "all at once" if row.wd_all else "yes"
+        withdrawable = "no" if not row.can_wd else "whole balance only" if row.wd_all else "yes"
         cells = (
             row.ccy,
             row.chain,

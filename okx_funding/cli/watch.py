@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import datetime as dt
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,8 +17,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.client import FundingClient
-from okx_funding.credentials import Credentials, resolve
 from okx_funding.errors import (
     HTTPStatusError,
     InvalidArgumentError,
@@ -27,8 +29,8 @@ from okx_funding.errors import (
     ServiceUnavailableError,
     TransportError,
 )
-from okx_funding.events import Statistics
 from okx_funding.models import AssetValuation, NonTradableAsset
+from okx_funding.telemetry.events import Statistics
 
 from . import show
 from .outcome import CREDENTIALS, Failure, exit_code, one_line
@@ -74,15 +76,17 @@ class View(Protocol):
 
 
 def watch(args: argparse.Namespace) -> None:
-    """Look until Ctrl-C, which is the ordinary end, or ``--count`` times.
+    """Ask until Ctrl-C or SIGTERM, which are the ordinary end, or ``--count`` times.
 
-    An error that may pass is shown and the next look tries again; any other ends it with a
-    Failure, and so does one of the last look.
+    An error that may pass is shown and the next update tries again; any other ends it with a
+    Failure, and so does one of the last update.
     """
     try:
         credentials, _ = resolve(None, args.profile)
     except InvalidArgumentError as error:
         raise Failure(str(error), CREDENTIALS) from None
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         asyncio.run(_watch(args, credentials))
     except KeyboardInterrupt:
@@ -103,7 +107,11 @@ async def _watch(args: argparse.Namespace, credentials: Credentials) -> None:
         else:
             view = _Lines(console)
         async with FundingClient(
-            credentials, profile=args.profile, base_url=args.base_url, demo=args.demo
+            credentials,
+            profile=args.profile,
+            base_url=args.base_url,
+            demo=args.demo,
+            allow_http=args.allow_http,
         ) as client:
             view.tick(picture, client.statistics())
             while picture.looks != args.count:
@@ -128,7 +136,7 @@ async def _look(client: FundingClient, args: argparse.Namespace, picture: Pictur
     wanted = [ccy for word in args.ccy for ccy in word.split(",")] or None
     assets, valuation = await asyncio.gather(
         client.get_non_tradable_assets(ccy=wanted, timeout=args.timeout),
-        client.get_asset_valuation(ccy=args.unit, timeout=args.timeout),
+        client.get_asset_valuation(ccy=args.unit and args.unit.upper(), timeout=args.timeout),
         return_exceptions=True,
     )
     picture.errors = []
@@ -205,7 +213,7 @@ class _Screen:
 
     def tick(self, picture: Picture, statistics: Statistics) -> None:
         head = (
-            f"Look {picture.looks}, at {picture.at:%H:%M:%S} UTC. " if picture.at else "Looking. "
+            f"Update {picture.looks}, at {picture.at:%H:%M:%S} UTC. " if picture.at else "Asking. "
         )
         parts: list[Text | Table] = [Text(f"{head}Ctrl-C ends it.", style="dim")]
         parts += [Text(one_line(str(error)), style="red") for error in picture.errors]

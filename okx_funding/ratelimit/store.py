@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from okx_funding.buckets import Claim
 from okx_funding.endpoints import RateLimit
-from okx_funding.registry import BucketKey
+from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.registry import BucketKey
 
 
 class LimitStore(Protocol):

@@ -4,9 +4,9 @@ from .accounts import Account
 from .answers import Answer
 from .arrivals import Arrival
 from .auth import Key
-from .exchange import SimulatedExchange
-from .faults import ALL_FAULTS, Fault
-from .judge import (
+from .books import Rules
+from .catalogue import Chain
+from .counting import (
     JUDGES,
     FixedWindow,
     Judge,
@@ -15,19 +15,27 @@ from .judge import (
     WeightedWindow,
     make_judge,
 )
-from .services import Rules
+from .exchange import SimulatedExchange
+from .fault_lists import ALL_FAULTS, MONEY_FAULTS
+from .faults import Fault
+from .ledger import InsufficientError, Ledger, Movement
 from .threads import in_thread
 
 __all__ = [
     "ALL_FAULTS",
     "JUDGES",
+    "MONEY_FAULTS",
     "Account",
     "Answer",
     "Arrival",
+    "Chain",
     "Fault",
     "FixedWindow",
+    "InsufficientError",
     "Judge",
     "Key",
+    "Ledger",
+    "Movement",
     "Rules",
     "SimulatedExchange",
     "SlidingLog",

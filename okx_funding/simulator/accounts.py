@@ -1,262 +1,210 @@
-"""What the users own: generated, repeatable by seed, in the shape of OKX's rows."""
+"""A test's hands on what one user owns: balances, bills, deposits, withdrawals, addresses."""
 
 from __future__ import annotations
 
-import copy
-import functools
-import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
 
-from okx_funding.endpoints import VALUATION_UNITS
+from okx_funding.auth.credentials import Credentials
 
-from .answers import compact
+from .assets import NonTradableAssets
+from .books import Books
+from .ledger import FUNDING, NON_TRADABLE, TRADING, Bill, Holder
+from .records import BuySellOrder, Deposit, FiatOrder, Trade, Transfer, Withdrawal
+from .states import deposits, fiat, withdrawals
+from .users import User
 
-Row = dict[str, Any]
-"""One row of ``data``, with OKX's names: text but for the booleans."""
-
-_LOGO = "https://static.coinall.ltd/cdn/assets/imgs/"
-
-# https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-non-tradable-assets
-_DOCUMENTED_ASSETS: tuple[Row, ...] = (
-    {
-        "bal": "989.84719571",
-        "burningFeeRate": "",
-        "canWd": True,
-        "ccy": "CELT",
-        "chain": "CELT-OKTC",
-        "ctAddr": "f403fb",
-        "fee": "2",
-        "feeCcy": "USDT",
-        "logoLink": _LOGO + "221/460DA8A592400393.png",
-        "minWd": "0.1",
-        "name": "",
-        "needTag": False,
-        "wdAll": False,
-        "wdTickSz": "8",
-    },
-    {
-        "bal": "0.001",
-        "burningFeeRate": "",
-        "canWd": True,
-        "ccy": "MEME",
-        "chain": "MEME-ERC20",
-        "ctAddr": "09b760",
-        "fee": "5",
-        "feeCcy": "USDT",
-        "logoLink": _LOGO + "207/2E664E470103C613.png",
-        "minWd": "0.001",
-        "name": "MEME Inu",
-        "needTag": False,
-        "wdAll": False,
-        "wdTickSz": "8",
-    },
-)
-
-# https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-account-asset-valuation
-# The parts of OKX's example don't add up to its total; they stay as they are, so that nobody adds.
-_DOCUMENTED_VALUATION: Row = {
-    "details": {"classic": "124.6", "earn": "1122.73", "funding": "0.09", "trading": "2544.28"},
-    "totalBal": "3790.09",
-}
-
-_CHAINS = ("ERC20", "TRC20", "BSC", "Polygon", "OKTC", "Solana", "Arbitrum One", "Base", "TON")
-_SYLLABLES = ("BA", "CE", "DO", "FU", "GI", "KO", "LU", "MA", "NE", "PI", "QU", "RA", "SO", "TRI")
-_WORDS = ("Moon", "Shiba", "Star", "Turbo", "Chain", "Swap", "Safe", "Pepe", "Node", "Lend", "Dao")
-_TAGGED = frozenset({"TON"})
-
-_PER_USD = {
-    "BTC": "0.0000105", "USDT": "1", "USD": "1", "CNY": "7.1", "JPY": "151", "KRW": "1390",
-    "RUB": "81", "EUR": "0.86", "VND": "26300", "IDR": "16600", "INR": "88", "PHP": "58.5",
-    "THB": "32.4", "TRY": "42", "AUD": "1.53", "SGD": "1.3", "ARS": "1450", "SAR": "3.75",
-    "AED": "3.67", "IQD": "1310",
-}  # fmt: skip
-"""Rough rates: enough for totals that differ by unit in a believable way."""
+_ACCOUNTS = {"funding": FUNDING, "trading": TRADING, FUNDING: FUNDING, TRADING: TRADING}
+_STEP_MS = 1000
 
 
-@functools.lru_cache(maxsize=8)
-def listed_assets(seed: int, currencies: int) -> tuple[Row, ...]:
-    """CELT and MEME as documented, then generated rows, without the balances of any user.
+class Account(NonTradableAssets):
+    """What one user owns, to be looked at and changed by tests.
 
-    ``currencies`` counts them all; about one in ten is on several chains, which makes a row each.
-    """
-    chance = random.Random(f"{seed}/assets")
-    rows = list(_DOCUMENTED_ASSETS[:currencies])
-    names = {row["ccy"] for row in rows}
-    while len(names) < currencies:
-        ccy = "".join(chance.choices(_SYLLABLES, k=chance.choice((2, 2, 3))))
-        if chance.random() < 0.1:
-            ccy += chance.choice("123X")
-        if ccy in names or ccy in VALUATION_UNITS:
-            continue
-        names.add(ccy)
-        several = chance.random() < 0.1
-        name = "" if chance.random() < 0.25 else f"{ccy.title()} {chance.choice(_WORDS)}"
-        logo = f"{_LOGO}{chance.randrange(1000)}/{chance.randrange(16**16):016X}.png"
-        for chain in chance.sample(_CHAINS, k=chance.choice((2, 3)) if several else 1):
-            rows.append(_listed(chance, ccy, name, logo, chain))
-    return tuple(rows)
+    A fresh one can move money at once: some hundred USDT (chain USDT-ERC20), some BTC and ETH, a
+    sub-account ``trading1``, and a verified ``address``.
 
-
-def _listed(chance: random.Random, ccy: str, name: str, logo: str, chain: str) -> Row:
-    decimals = chance.choice((0, 2, 4, 6, 8, 8, 8))
-    can_withdraw = chance.random() < 0.95
-    return {
-        "bal": "0",
-        "burningFeeRate": chance.choice(("0.05", "0.01", "0.1")) if chance.random() < 0.1 else "",
-        "canWd": can_withdraw,
-        "ccy": ccy,
-        "chain": f"{ccy}-{chain}",
-        "ctAddr": f"{chance.randrange(16**6):06x}",
-        "fee": "" if chance.random() < 0.05 else _amount(chance, 2, upto=20),
-        "feeCcy": "USDT",
-        "logoLink": logo,
-        "minWd": "" if chance.random() < 0.05 else _amount(chance, min(decimals, 4), upto=10),
-        "name": name,
-        "needTag": chain in _TAGGED,
-        "wdAll": chance.random() < 0.15,
-        "wdTickSz": "" if chance.random() < 0.03 else str(decimals),
-    }
-
-
-def _amount(chance: random.Random, decimals: int, *, upto: int) -> str:
-    """A positive amount as OKX writes it: plain, without trailing zeros."""
-    number = Decimal(chance.randrange(1, upto * 10**decimals)).scaleb(-decimals)
-    return f"{number.normalize():f}"
-
-
-class Account:
-    """What one user owns. Rows come and go as wire dicts, with OKX's names, and are copied.
-
-    ``documented`` gives CELT, MEME and the valuation in USDT OKX's own figures.
+        account = exchange.account()
+        account.set_balances({"USDT": "1000"})
+        account.deposit("BTC", "0.5")                   # credited at once
+        account.add_bills(1000, same_millisecond=250)
+        account.suspend_chain("USDT-ERC20")
     """
 
-    def __init__(self, user_id: str, seed: int, currencies: int, *, documented: bool) -> None:
-        self.user_id = user_id
-        self._seed = seed
-        self._currencies = currencies
-        self._documented = documented
-        self._rows: list[Row] | None = None
-        self._by_ccy: dict[str, tuple[int, bytes]] = {}
-        self._everything = b""
-        self._valuations: dict[str, Row] = {}
-
-    def __repr__(self) -> str:
-        return f"<Account {len(self.currencies)} currencies, {len(self._loaded())} assets>"
-
-    @property
-    def assets(self) -> list[Row]:
-        """All non-tradable assets, a row per currency and chain. Assign a list to change them."""
-        return copy.deepcopy(self._loaded())
-
-    @assets.setter
-    def assets(self, rows: Iterable[Row]) -> None:
-        self._store(copy.deepcopy(list(rows)))
-
-    @property
-    def currencies(self) -> list[str]:
-        """Each currency of ``assets`` once, in their order."""
-        self._loaded()
-        return list(self._by_ccy)
-
-    def set_balance(self, ccy: str, bal: str) -> None:
-        """Give all rows of a currency this balance. Raises KeyError where there is none."""
-        rows = self.assets
-        mine = [row for row in rows if row["ccy"] == ccy]
-        if not mine:
-            raise KeyError(ccy)
-        for row in mine:
-            row["bal"] = bal
-        self._store(rows)
-
-    def set_valuation(
-        self, ccy: str, total_bal: str, details: Mapping[str, str] | None = None
+    def __init__(
+        self, user: User, books: Books, seed: int, currencies: int, *, documented: bool
     ) -> None:
-        """The valuation in this unit, as text. Raises ValueError for a unit that OKX doesn't have.
+        super().__init__(user.uid, seed, currencies, documented=documented)
+        self.user = user
+        self._books = books
 
-        ``details`` has OKX's names: funding, trading, earn, classic; None keeps them.
+    # --- what is there ------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """An address on USDT-ERC20 and the like that withdrawals may go to."""
+        return self.user.address
+
+    def balance(self, ccy: str, account: str = "funding") -> Decimal:
+        """What the "funding" or "trading" account has of a currency."""
+        return self._books.ledger.balance(Holder(self.user_id, _ACCOUNTS[account]), ccy)
+
+    def balances(self, account: str = "funding") -> dict[str, Decimal]:
+        """All that the "funding" or "trading" account has, by currency."""
+        return self._books.account(self.user, _ACCOUNTS[account])
+
+    @property
+    def bills(self) -> list[Bill]:
+        """Each change of the funding account, as it was written."""
+        return list(self._books.ledger.bills(self.user_id))
+
+    @property
+    def transfers(self) -> list[Transfer]:
+        """The transfers that this user asked for, the oldest first."""
+        return list(self._books.transfers[self.user_id])
+
+    @property
+    def deposits(self) -> list[Deposit]:
+        """The deposits, the oldest first."""
+        return list(self._books.deposits[self.user_id])
+
+    @property
+    def withdrawals(self) -> list[Withdrawal]:
+        """The withdrawals, the oldest first."""
+        return list(self._books.withdrawals[self.user_id])
+
+    @property
+    def trades(self) -> list[Trade]:
+        """The conversions, the oldest first."""
+        return list(self._books.trades[self.user_id])
+
+    @property
+    def fiat_orders(self) -> list[FiatOrder]:
+        """The withdrawals of fiat, the oldest first."""
+        return list(self._books.fiat_withdrawals[self.user_id])
+
+    @property
+    def buy_sell_orders(self) -> list[BuySellOrder]:
+        """What was bought and sold against fiat, the oldest first."""
+        return list(self._books.buy_sell[self.user_id])
+
+    # --- what a test may change -----------------------------------------------------------------
+
+    def set_balances(self, amounts: Mapping[str, str], account: str = "funding") -> None:
+        """Give the "funding" or "trading" account these balances, without a bill."""
+        self._books.set_balances(self.user_id, _ACCOUNTS[account], dict(amounts))
+
+    def deposit(
+        self, ccy: str, amt: str, chain: str = "", *, pending: bool = False, ts: int | None = None
+    ) -> Deposit:
+        """Credit a deposit, or have it come: ``pending`` ones go through their states in time.
+
+        Without a chain the main one is taken. ``ts`` is in milliseconds. Raises KeyError for a
+        chain that the exchange doesn't have.
         """
-        old = self.valuation(ccy)
-        details = old["details"] if details is None else dict(details)
-        self._valuations[ccy] = {"details": details, "totalBal": total_bal}
+        found = self._books.catalogue.chain(ccy, chain)
+        if found is None:
+            raise KeyError(f"{ccy} {chain}".strip())
+        record = deposits.start(self._books, self.user, ccy, Decimal(amt), found.chain, ts=ts)
+        if pending:
+            deposits.run(self._books, record)
+        else:
+            deposits.to_state(self._books, record, "2")
+        return record
 
-    def valuation(self, ccy: str) -> Row:
-        """The valuation in this unit, without ``ts``."""
-        if ccy not in VALUATION_UNITS:
-            raise ValueError(f"no valuation in {ccy!r}")
-        if ccy not in self._valuations:
-            documented = ccy == "USDT" and self._documented
-            self._valuations[ccy] = (
-                _DOCUMENTED_VALUATION
-                if documented
-                else _valuation(ccy, f"{self._seed}/{self.user_id}/valuation")
+    def fiat_deposit(self, ccy: str, amt: str, *, ts: int | None = None) -> FiatOrder:
+        """A completed deposit of fiat."""
+        method = "TR_BANKS" if ccy == "TRY" else "US_WIRE"
+        return fiat.deposit(self._books, self.user, ccy, Decimal(amt), method, ts=ts)
+
+    def set_state(self, record: Deposit | Withdrawal | FiatOrder, state: str) -> None:
+        """Put a deposit, withdrawal or order of fiat into a state of OKX's, with all that follows.
+
+        The money goes with it: back for a failed withdrawal ("-1"), out for a done one ("2").
+        Raises ValueError for a withdrawal that is at its end.
+        """
+        if isinstance(record, Deposit):
+            deposits.to_state(self._books, record, state)
+        elif isinstance(record, Withdrawal):
+            withdrawals.to_state(self._books, record, state)
+        else:
+            fiat.end(self._books, record, state)
+
+    def add_bills(
+        self,
+        n: int,
+        ccy: str = "USDT",
+        *,
+        same_millisecond: int = 1,
+        type: str = "1",  # noqa: A002 (OKX's word)
+        amount: str = "1",
+        until: int | None = None,
+    ) -> list[Bill]:
+        """Write ``n`` bills, ``same_millisecond`` of them at a time and a second apart.
+
+        The last ones are of ``until``, in milliseconds; now, if that isn't given.
+        """
+        last = self._books.clock.stamp() if until is None else until
+        groups = (n - 1) // same_millisecond
+        return [
+            self._books.ledger.add_bill(
+                self.user_id,
+                ccy,
+                Decimal(amount),
+                last - (groups - k // same_millisecond) * _STEP_MS,
+                type,
             )
-        return copy.deepcopy(self._valuations[ccy])
+            for k in range(n)
+        ]
 
-    # --- what the services answer with ----------------------------------------------------------
+    def verify(self, address: str) -> None:
+        """Let withdrawals go to this address; ``address:tag`` where a tag is needed."""
+        self.user.verified.add(address)
 
-    def encoded_assets(self, currencies: Sequence[str]) -> bytes:
-        """The rows of these currencies as JSON, in the account's order; all where none is named.
+    def suspend_chain(self, chain: str) -> None:
+        """Suspend deposits and withdrawals on a chain, for everybody, until ``resume_chain``."""
+        self._set_chain(chain, works=False)
 
-        The account's order, because OKX promises none: rows have to be matched by currency.
+    def resume_chain(self, chain: str) -> None:
+        """Let a chain work again."""
+        self._set_chain(chain, works=True)
+
+    def _set_chain(self, name: str, *, works: bool) -> None:
+        found = [chain for chain in self._books.catalogue.chains if chain.chain == name]
+        if not found:
+            raise KeyError(name)
+        for chain in found:
+            chain.can_deposit = chain.can_withdraw = works
+
+    # --- sub-accounts ---------------------------------------------------------------------------
+
+    @property
+    def sub_accounts(self) -> list[str]:
+        """The names of the sub-accounts."""
+        return list(self.user.subs)
+
+    def add_sub_account(
+        self, name: str, credentials: Credentials | None = None, *, ts: int | None = None
+    ) -> str:
+        """A new sub-account, with a key of its own if one is given; gives its user id.
+
+        Raises ValueError where the name or the user id is taken.
         """
-        self._loaded()
-        if not currencies:
-            return self._everything
-        known = self._by_ccy
-        found = sorted(known[ccy] for ccy in {*currencies} if ccy in known)
-        return b",".join(text for _, text in found)
+        stamp = self._books.clock.stamp() if ts is None else ts
+        uid = credentials.user_id if credentials else None
+        sub = self._books.users.add_sub(self.user, name, stamp, uid=uid)
+        if credentials is not None:
+            self._books.users.add_key(credentials, sub.uid)
+        return sub.uid
 
-    def encoded_valuation(self, ccy: str, ts: int) -> bytes:
-        """The valuation in a unit that exists, as JSON."""
-        return compact({**self.valuation(ccy), "ts": str(ts)})
+    # --- non-tradable assets, which move rarely: the ledger has them while they do --------------
 
-    def owns(self, ccy: str) -> bool:
-        """Whether the currency contributes rows."""
-        self._loaded()
-        return ccy in self._by_ccy
+    def move_to_ledger(self, ccy: str) -> None:
+        """Tell the ledger what there is of a non-tradable asset."""
+        (bal, *_) = [row["bal"] for row in self.assets if row["ccy"] == ccy]
+        self._books.set_balances(self.user_id, NON_TRADABLE, {ccy: bal})
 
-    # --- inside ---------------------------------------------------------------------------------
-
-    def _loaded(self) -> list[Row]:
-        if self._rows is None:
-            self._store(self._generated())
-            assert self._rows is not None
-        return self._rows
-
-    def _generated(self) -> list[Row]:
-        chance = random.Random(f"{self._seed}/{self.user_id}/balances")
-        rows = []
-        for row in listed_assets(self._seed, self._currencies):
-            balance = _amount(chance, int(row["wdTickSz"] or 8), upto=10_000)
-            keep = self._documented and any(row is mine for mine in _DOCUMENTED_ASSETS)
-            rows.append(dict(row) if keep else {**row, "bal": balance})
-        return rows
-
-    def _store(self, rows: list[Row]) -> None:
-        texts: dict[str, list[bytes]] = {}
-        for row in rows:
-            texts.setdefault(row["ccy"], []).append(compact(row))
-        self._by_ccy = {
-            ccy: (position, b",".join(mine)) for position, (ccy, mine) in enumerate(texts.items())
-        }
-        self._everything = b",".join(compact(row) for row in rows)
-        self._rows = rows
-
-
-def _valuation(ccy: str, seed: str) -> Row:
-    chance = random.Random(seed)
-    usd = {name: Decimal(chance.randrange(1, 10**6)).scaleb(-2) for name in ("funding", "trading")}
-    usd |= {"earn": Decimal(chance.randrange(0, 10**6)).scaleb(-2), "classic": Decimal(0)}
-    places = Decimal("0.00000001") if ccy == "BTC" else Decimal("0.01")
-    rate = Decimal(_PER_USD[ccy])
-    details = {name: (amount * rate).quantize(places) for name, amount in sorted(usd.items())}
-    return {
-        "details": {name: _plain(amount) for name, amount in details.items()},
-        "totalBal": _plain(sum(details.values(), Decimal(0))),
-    }
-
-
-def _plain(amount: Decimal) -> str:
-    return f"{amount.normalize():f}" if amount else "0"
+    def follow_ledger(self, ccy: str) -> None:
+        """Take the balance of a non-tradable asset from the ledger."""
+        bal = self._books.ledger.balance(Holder(self.user_id, NON_TRADABLE), ccy)
+        self.set_balance(ccy, f"{bal.normalize():f}" if bal else "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,8 @@ class Arrival:
     the path where it isn't there. ``user`` is the user id that the API key belongs to, None for
     an unknown key. ``keys`` are the currencies named. ``counted`` tells whether the limit's judge
     was asked, ``refused`` whether it said no. ``fault`` names what was made to go wrong.
-    ``status`` and ``code`` are those of the answer, whether or not it got through.
+    ``status`` and ``code`` are those of the answer, whether or not it got through. ``body`` is
+    what was posted, and empty where that holds a passphrase.
     """
 
     at: float
@@ -30,6 +31,7 @@ class Arrival:
     fault: str | None
     method: str
     target: str
+    body: bytes = field(default=b"", repr=False)
 
 
 class Log:

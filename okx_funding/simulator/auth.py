@@ -1,4 +1,4 @@
-"""The door: is this request from whom it says, and from now? Pure; derived from OKX's page alone.
+"""Authentication: is a request from whom it says, and from now? Pure; from OKX's page alone.
 
 https://www.okx.com/docs-v5/en/#overview-rest-authentication
 """
@@ -27,16 +27,18 @@ class Key:
     """An API key as the exchange knows it. Settings may be changed at any time.
 
     ``permissions`` are of "read", "trade", "withdraw". ``ips`` are the addresses it is bound to,
-    None for any. ``demo`` is the environment it belongs to.
+    None for any. ``demo`` is the environment it belongs to. ``created`` is in milliseconds.
     """
 
     api_key: str
     user_id: str
     secret_key: bytes = field(repr=False)
     passphrase: str = field(repr=False)
-    permissions: set[str] = field(default_factory=lambda: {"read"})
+    permissions: set[str] = field(default_factory=lambda: {"read", "trade", "withdraw"})
     ips: set[str] | None = None
     demo: bool = False
+    label: str = "simulated"
+    created: int = 0
 
     def has_parts(self, secret_key: str, passphrase: str, user_id: str) -> bool:
         """Whether the key is made of these parts."""
@@ -80,7 +82,7 @@ def parse_timestamp(text: str) -> float | None:
 
 
 def refusal(request: Request, keys: Mapping[str, Key], wall: float) -> Answer | None:
-    """The answer that shows the request the door; None lets it in.
+    """The answer that refuses the request; None lets it in.
 
     ``wall`` is the exchange's clock, in seconds since the epoch.
     """

@@ -1,4 +1,4 @@
-"""The other side of the wire: a server on loopback that judges like OKX and keeps a log."""
+"""The other side of the wire: a server on loopback that keeps accounts and limits like OKX."""
 
 from __future__ import annotations
 
@@ -8,29 +8,27 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
-from okx_funding.credentials import Credentials
-from okx_funding.endpoints import ENDPOINTS, RateLimit
+from okx_funding.auth.credentials import Credentials
 
-from . import arrivals
-from .accounts import Account
 from .answers import Answer
-from .arrivals import Arrival, Log
-from .auth import Key, Request
-from .connection import Connection
-from .desk import Desk, endpoint_name
-from .directory import Directory, own_user
-from .faults import ALL_FAULTS, Fault
-from .judge import Judge
-from .limits import Limits, known
-from .mischief import Mischief
-from .services import Rules
+from .arrivals import Log
+from .auth import Request
+from .books import Rules
+from .counting import Judge
+from .fault_injector import FaultInjector
+from .fault_lists import ALL_FAULTS
+from .faults import Fault
+from .handler import Handler, endpoint_name
+from .http import Connection
+from .limits import Limits, Overrides
+from .traffic import Traffic
 
 _log = logging.getLogger(__name__)
 
 
-class SimulatedExchange:
+class SimulatedExchange(Traffic):
     """OKX's funding account on loopback, for tests, benchmarks and the demo.
 
         async with SimulatedExchange(users=[Credentials(...)]) as exchange:
@@ -42,11 +40,14 @@ class SimulatedExchange:
     endpoint's name. ``latency`` and ``jitter``: each way takes ``latency`` seconds and by chance
     up to ``jitter`` more. A request counts when it has arrived, before the way back. ``clock``:
     the wall clock, in seconds since the epoch. ``demo``: the keys belong to demo trading.
-    ``currencies``: how many each user owns. ``unknown``, ``bad_code``, ``bad_named``: see Rules.
-    ``log_size``: how many arrivals the log remembers. ``seed`` decides all that is left to chance.
+    ``currencies``: how many non-tradable ones each user owns. ``balances``: what each funding
+    account has at first, over its usual some hundred USDT, BTC and ETH. ``unknown``, ``bad_code``,
+    ``bad_named``, ``strict``, ``duplicate_ids``: see Rules. ``log_size``: how many arrivals the log
+    remembers. ``seed`` decides all that is left to chance.
 
     Attributes that may be changed at any time: ``latency``, ``jitter``, ``clock_skew`` (seconds by
-    which the exchange's wall clock is ahead), and those of ``rules``.
+    which the exchange's wall clock is ahead), and those of ``rules``. ``movements`` and ``ledger``
+    tell what became of the money; ``account()`` gives tests hands.
 
     Raises ValueError for an unknown judge or endpoint, and for an API key that is given twice with
     different parts. ``start``, and so ``async with``, raises OSError where the port is taken.
@@ -59,31 +60,36 @@ class SimulatedExchange:
         judge: str | Callable[[int, float], Judge] = "sliding",
         latency: float = 0.0,
         jitter: float = 0.0,
-        limits: Mapping[str, RateLimit] | None = None,
+        limits: Overrides | None = None,
         clock: Callable[[], float] = time.time,
         seed: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
         demo: bool = False,
         currencies: int = 500,
+        balances: Mapping[str, str] | None = None,
         unknown: str | None = None,
         bad_code: str = "51000",
         bad_named: bool = False,
+        strict: bool = False,
+        duplicate_ids: Literal["accept", "refuse"] = "accept",
         log_size: int = 100_000,
     ) -> None:
+        rules = Rules(
+            unknown=unknown,
+            bad_code=bad_code,
+            bad_named=bad_named,
+            strict=strict,
+            duplicate_ids=duplicate_ids,
+        )
+        super().__init__(users, rules, clock, seed, currencies, demo=demo, balances=balances)
         self.latency = latency
         self.jitter = jitter
-        self.clock_skew: float = 0.0
-        self.rules: Rules = Rules(unknown=unknown, bad_code=bad_code, bad_named=bad_named)
-        self._clock = clock
         self._host = host
         self._port = port
         self._limits = Limits(judge, limits or {})
-        self._directory = Directory(seed, currencies, demo=demo)
-        for user in users or [own_user(seed)]:
-            self._directory.add(user)
-        self._desk = Desk(self._directory, self._limits, self.rules)
-        self._mischief = Mischief(seed)
+        self._handler = Handler(self._books, self._limits, self.account)
+        self._injector = FaultInjector(seed)
         self._log = Log(log_size)
         self._way = random.Random(f"{seed}/way")
         self._connections: set[Connection] = set()
@@ -91,7 +97,7 @@ class SimulatedExchange:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        log, users = self._log, len(self._directory.accounts)
+        log, users = self._log, len(self._users.masters)
         return (
             f"<SimulatedExchange {self.base_url if self._server else 'not listening'}, "
             f"judge {self._limits.judge}, {users} user{'s' * (users != 1)}, "
@@ -117,6 +123,8 @@ class SimulatedExchange:
         if self._server is not None:
             raise RuntimeError("this exchange is listening already")
         self._loop = asyncio.get_running_loop()
+        self._time.run_on(self._loop)
+        self._books.agenda.arm()
         self._server = await self._loop.create_server(
             lambda: Connection(self._read, self._connections), self._host, self._port
         )
@@ -127,6 +135,8 @@ class SimulatedExchange:
         server, self._server = self._server, None
         if server is None:
             return
+        self._books.agenda.stop()
+        self._time.run_on(None)
         server.close()
         connections = list(self._connections)
         for connection in connections:
@@ -150,95 +160,11 @@ class SimulatedExchange:
             raise RuntimeError("the exchange has no port before it was started")
         return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
 
-    # --- users ----------------------------------------------------------------------------------
-
-    @property
-    def credentials(self) -> Credentials:
-        """The first user's."""
-        return self._directory.users[0]
-
-    @property
-    def users(self) -> list[Credentials]:
-        """The credentials of all keys, in the order they came."""
-        return list(self._directory.users)
-
-    @property
-    def user_ids(self) -> list[str]:
-        """Each user once, in the order they came."""
-        return list(self._directory.accounts)
-
-    def add_user(self, credentials: Credentials) -> None:
-        """One more user, or one more key of a user. Raises ValueError like the constructor."""
-        self._directory.add(credentials)
-
-    def remove_key(self, api_key: str) -> None:
-        """From now on the key is unknown (50111). Raises KeyError where it was before."""
-        self._directory.remove(api_key)
-
-    def key(self, api_key: str | None = None) -> Key:
-        """The settings of a key (permissions, ips, demo), by default of the first one."""
-        return self._directory.keys[self.credentials.api_key if api_key is None else api_key]
-
-    def account(self, user_id: str | None = None) -> Account:
-        """What a user owns, by default the first one. Raises KeyError for an unknown user."""
-        return self._directory.accounts[self.user_ids[0] if user_id is None else user_id]
-
-    @property
-    def currencies(self) -> list[str]:
-        """The currencies of the first user's non-tradable assets."""
-        return self.account().currencies
-
-    @property
-    def bad_currencies(self) -> set[str]:
-        """Upper-case names that are refused as wrong parameters; a set to add to."""
-        return self.rules.bad_currencies
-
-    # --- the log --------------------------------------------------------------------------------
-
-    @property
-    def log(self) -> list[Arrival]:
-        """What arrived, the oldest first."""
-        return list(self._log.arrivals)
-
-    @property
-    def refused(self) -> list[Arrival]:
-        """What the limits' judges refused."""
-        return [arrival for arrival in self._log.arrivals if arrival.refused]
-
-    def requests(self, endpoint: str | None = None, user: str | None = None) -> list[Arrival]:
-        """What arrived at an endpoint, by name, and from a user, by user id; None takes all."""
-        return self._log.select(endpoint, user)
-
-    def limit(self, endpoint: str) -> RateLimit:
-        """The limit in force. Raises ValueError for an unknown endpoint."""
-        return self._limits.rule(endpoint)
-
-    def busiest_window(self, endpoint: str, user: str | None = None) -> int:
-        """The most arrivals, refused ones too, in any window of the limit's period.
-
-        ``user`` is the first user where it isn't given, and everybody where OKX counts by address.
-        """
-        times = [arrival.at for arrival in self._counted(endpoint, user)]
-        return arrivals.busiest_window(times, self.limit(endpoint).period)
-
-    def utilisation(self, endpoint: str, user: str | None = None) -> float:
-        """The share of the limit that admitted arrivals used, from the first to the last."""
-        times = [arrival.at for arrival in self._counted(endpoint, user) if not arrival.refused]
-        limit = self.limit(endpoint)
-        return arrivals.utilisation(times, limit.count, limit.period)
-
     def reset(self) -> None:
         """Forget the log, the limits' history and all faults; keep users and what they own."""
         self._log.clear()
         self._limits.forget()
         self.calm()
-
-    def _counted(self, endpoint: str, user: str | None) -> list[Arrival]:
-        if ENDPOINTS[known(endpoint)].scope == "ip":
-            user = None
-        elif user is None:
-            user = self.user_ids[0]
-        return [arrival for arrival in self.requests(endpoint, user) if arrival.counted]
 
     # --- what may go wrong ------------------------------------------------------------------------
 
@@ -247,7 +173,7 @@ class SimulatedExchange:
 
         Called again, it queues behind. Raises ValueError for an unknown endpoint.
         """
-        self._mischief.fail_next(n, fault, endpoint)
+        self._injector.fail_next(n, fault, endpoint)
 
     def chaos(
         self,
@@ -258,40 +184,32 @@ class SimulatedExchange:
     ) -> None:
         """From now on give a share of the requests one of the faults, by chance. 0 ends it.
 
+        An endpoint may have chaos of its own, next to that of all others:
+
+            exchange.chaos(0.2, MONEY_FAULTS, endpoint="withdrawal")
+
         Raises ValueError for a share that isn't from 0 to 1 and for an unknown endpoint.
         """
-        self._mischief.chaos(share, faults, seed, endpoint)
+        self._injector.chaos(share, faults, seed, endpoint)
 
     def calm(self) -> None:
         """No faults any more: no ordered ones, no chaos, no outage, no clock skew."""
-        self._mischief.calm()
+        self._injector.calm()
         self.clock_skew = 0.0
 
     @property
     def outage(self) -> bool:
         """Whether everything is answered with 503 and a CDN's page. May be set."""
-        return self._mischief.outage
+        return self._injector.outage
 
     @outage.setter
     def outage(self, outage: bool) -> None:
-        self._mischief.outage = outage
+        self._injector.outage = outage
 
     def drop_connections(self) -> None:
         """Close all connections once what was written has left, as a server does that restarts."""
         for connection in list(self._connections):
             connection.close()
-
-    def spend(self, endpoint: str, user: str | None = None, n: int = 1) -> int:
-        """Spend ``n`` requests of a user's limit, as another program would; the log has none of it.
-
-        Gives how many of them were admitted. Raises RuntimeError before ``start``.
-        """
-        if self._loop is None:
-            raise RuntimeError("the exchange counts by its loop's clock, and wasn't started")
-        who = self.user_ids[0] if user is None else user
-        now = self._loop.time()
-        row = ENDPOINTS[known(endpoint)]
-        return sum(self._limits.admit(who, row, now) for _ in range(n))
 
     # --- the way of one request -----------------------------------------------------------------
 
@@ -309,9 +227,23 @@ class SimulatedExchange:
     def _arrive(self, request: Request, connection: Connection) -> None:
         if self._server is None or self._loop is None:
             return
-        wall = self._clock() + self.clock_skew
-        fault = self._mischief.next(endpoint_name(request))
-        answer, arrival = self._desk.decide(request, self._loop.time(), wall, fault)
+        fault = self._injector.next(endpoint_name(request))
+        wall = self._time.wall()
+        if fault is not None and fault.arrival_delay:
+            later = fault.arrival_delay
+            self._loop.call_later(later, self._handle, request, connection, fault, wall + later)
+        else:
+            self._handle(request, connection, fault, wall)
+
+    def _handle(
+        self, request: Request, connection: Connection, fault: Fault | None, wall: float
+    ) -> None:
+        if self._server is None or self._loop is None:
+            return
+        self._books.agenda.run_due()
+        # In virtual time the wall clock may stand still while the request was on its way.
+        wall = max(wall, self._time.wall())
+        answer, arrival = self._handler.decide(request, self._loop.time(), wall, fault)
         self._log.add(arrival)
         delay = self._delay()
         if fault is not None and (fault.delivery or fault.delay):

@@ -1,59 +1,86 @@
-"""Whose requests are counted together, and by which judge."""
+"""Whose requests are counted together, and by which counter."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
-from okx_funding.endpoints import ENDPOINTS, Endpoint, RateLimit
+from .counting import Judge, make_judge
+from .table import ROUTES, Limit, Route, route
 
-from .judge import Judge, make_judge
+_QUOTA = 3600.0
+"""Longer periods, in seconds, are counted by a time that ``advance`` moves, too."""
+
+
+class AnyLimit(Protocol):
+    """A limit as tests give it, ours or a client's ``RateLimit``."""
+
+    @property
+    def count(self) -> int: ...
+    @property
+    def period(self) -> float: ...
+
+
+Overrides = Mapping[str, AnyLimit | Sequence[AnyLimit]]
 
 
 class Limits:
-    """A judge for each user, or address, and endpoint; made when first needed.
+    """A counter for each limit and whom it counts; made when first needed.
 
     https://www.okx.com/docs-v5/en/#overview-rate-limits
     """
 
-    def __init__(
-        self, judge: str | Callable[[int, float], Judge], overrides: Mapping[str, RateLimit]
-    ) -> None:
+    def __init__(self, judge: str | Callable[[int, float], Judge], overrides: Overrides) -> None:
         self._judge = judge
-        self._rules = {name: endpoint.limit for name, endpoint in ENDPOINTS.items()}
-        for name, rule in overrides.items():
-            self._rules[known(name)] = rule
-        self._judges: dict[tuple[str, str], Judge] = {}
-        self._make(RateLimit(1))  # so that an unknown judge is told now, not to a request
+        self._rules: dict[str, tuple[Limit, ...]] = {it.name: it.limits for it in ROUTES}
+        self._given: dict[str, AnyLimit] = {}
+        for name, given in overrides.items():
+            row = route(name)
+            limits = list(given) if isinstance(given, Sequence) else [given]
+            per = row.limits[0].per
+            self._given[row.name] = limits[0]
+            self._rules[row.name] = tuple(
+                Limit(it.count, it.period, getattr(it, "per", None) or per) for it in limits
+            )
+        self._judges: dict[tuple[str, int, tuple[str, ...]], Judge] = {}
+        self._make(Limit(1))  # so that an unknown judge is told now, not to a request
 
     @property
     def judge(self) -> str:
         """What the judge is called."""
         return getattr(self._judge, "__name__", str(self._judge))
 
-    def rule(self, endpoint: str) -> RateLimit:
-        """The limit in force. Raises ValueError for an unknown endpoint."""
-        return self._rules[known(endpoint)]
+    def rule(self, endpoint: str) -> AnyLimit:
+        """The first limit in force. Raises ValueError for an unknown endpoint."""
+        name = route(endpoint).name
+        return self._given.get(name) or self._rules[name][0]
 
-    def admit(self, who: str, endpoint: Endpoint, now: float) -> bool:
-        """Whether the arrival is within the limit of ``who``: a user id, or an address."""
-        key = (who, endpoint.name)
-        judge = self._judges.get(key)
-        if judge is None:
-            judge = self._judges[key] = self._make(self._rules[endpoint.name])
-        return judge.admit(now)
+    def rules(self, endpoint: str) -> tuple[Limit, ...]:
+        """All limits in force. Raises ValueError for an unknown endpoint."""
+        return self._rules[route(endpoint).name]
+
+    def admit(
+        self, who: str, row: Route, params: Mapping[str, Any], now: float, advanced: float = 0.0
+    ) -> bool:
+        """Whether the arrival is within all limits; the widest is asked first.
+
+        ``who`` is a user id, or an address. An arrival that a later limit refuses has been
+        counted by those before it, which is the stricter reading.
+        """
+        for position, limit in enumerate(self._rules[row.name]):
+            key = (row.name, position, limit.key(who, params))
+            judge = self._judges.get(key)
+            if judge is None:
+                judge = self._judges[key] = self._make(limit)
+            if not judge.admit(now + advanced if limit.period > _QUOTA else now):
+                return False
+        return True
 
     def forget(self) -> None:
         """Begin anew with fresh judges."""
         self._judges.clear()
 
-    def _make(self, rule: RateLimit) -> Judge:
+    def _make(self, rule: Limit) -> Judge:
         if isinstance(self._judge, str):
             return make_judge(self._judge, rule.count, rule.period)
         return self._judge(rule.count, rule.period)
-
-
-def known(endpoint: str) -> str:
-    """The name itself. Raises ValueError where no endpoint is called so."""
-    if endpoint not in ENDPOINTS:
-        raise ValueError(f"no endpoint is called {endpoint!r}; there are {', '.join(ENDPOINTS)}")
-    return endpoint

@@ -1,4 +1,23 @@
-"""For tests of programs that use okx_funding: fixtures for pytest, found without being named.
+"""For tests of programs that use okx_funding: fixtures for pytest, a transport without a network.
 
-`fixtures` and `asynchronous` say what there is, docs/testing-your-bot.md how to use it.
+`fixtures` and `asynchronous` say what there is, docs/testing-your-bot.md how to use it. The
+fixtures are found without being named.
 """
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from okx_funding.wire.response import Response
+
+    from .fake_transport import FakeTransport, SentRequest
+
+__all__ = ["FakeTransport", "Response", "SentRequest"]
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:  # pytest's plugin does without the wire
+        if name in __all__:
+            module = importlib.import_module(".fake_transport", __name__)
+            return globals().setdefault(name, getattr(module, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

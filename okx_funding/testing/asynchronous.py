@@ -11,8 +11,8 @@ import pytest_asyncio
 from .fixtures import merged
 
 if TYPE_CHECKING:
+    from okx_funding.auth.credentials import Credentials
     from okx_funding.client import FundingClient
-    from okx_funding.credentials import Credentials
     from okx_funding.simulator import SimulatedExchange
 
 
@@ -28,7 +28,9 @@ async def okx_exchange(
     """
     from okx_funding.simulator import SimulatedExchange
 
-    options = {"users": [okx_credentials]} | merged(request, "okx_exchange", okx_exchange_options)
+    options = {"users": [okx_credentials]} | merged(
+        request, "okx_exchange", okx_exchange_options, SimulatedExchange
+    )
     async with SimulatedExchange(**options) as exchange:
         yield exchange
 
@@ -47,7 +49,7 @@ async def okx_client(
     from okx_funding.session import Session
 
     options: dict[str, Any] = {"base_url": okx_exchange.base_url, "demo": False}
-    options |= merged(request, "okx_client", okx_client_options)
+    options |= merged(request, "okx_client", okx_client_options, FundingClient)
     async with (
         Session() as session,
         FundingClient(okx_exchange.credentials, **{"session": session, **options}) as client,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import itertools
 import os
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from okx_funding.credentials import Credentials
+    from okx_funding.auth.credentials import Credentials
     from okx_funding.simulator import SimulatedExchange
 
 _serial = itertools.count(1)
@@ -19,7 +21,7 @@ _serial = itertools.count(1)
 @pytest.fixture
 def okx_credentials() -> Credentials:
     """Made-up credentials of a user whom no other test knows, so that limits aren't shared."""
-    from okx_funding.credentials import Credentials
+    from okx_funding.auth.credentials import Credentials
 
     number = next(_serial)
     return Credentials(
@@ -57,7 +59,9 @@ def okx_exchange_in_thread(
     """A simulated exchange in a thread of its own, for synchronous code and other processes."""
     from okx_funding.simulator import SimulatedExchange, in_thread
 
-    options = {"users": [okx_credentials]} | merged(request, "okx_exchange", okx_exchange_options)
+    options = {"users": [okx_credentials]} | merged(
+        request, "okx_exchange", okx_exchange_options, SimulatedExchange
+    )
     with in_thread(SimulatedExchange(**options)) as exchange:
         yield exchange
 
@@ -91,9 +95,20 @@ def okx_environment(
     return variables
 
 
-def merged(request: pytest.FixtureRequest, marker: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of all markers of the test; the nearest one counts most."""
+def merged(
+    request: pytest.FixtureRequest, marker: str, options: dict[str, Any], made: type
+) -> dict[str, Any]:
+    """The options of all markers of the test; the nearest one counts most.
+
+    An option that ``made`` doesn't take fails the test with a list of those that it takes.
+    """
     result = dict(options)
     for mark in reversed(list(request.node.iter_markers(marker))):
         result |= mark.kwargs
+    known = list(inspect.signature(made.__init__).parameters)[1:]  # type: ignore[misc]
+    for name in result:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f": did you mean {close[0]}?" if close else f"; it takes {', '.join(known)}"
+            pytest.fail(f"{marker} has no option {name!r}{meant}", pytrace=False)
     return result

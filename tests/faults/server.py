@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from okx_funding import FundingClient, OKXError, RateLimit
 from okx_funding.endpoints import Endpoint
 from okx_funding.models import ServerTime
+from okx_funding.scheduler.calls import keys_of
 from tests.support import Heard, envelope, failure_of, http, row, someone
 
 E = TypeVar("E", bound=OKXError)
@@ -31,7 +32,8 @@ TRANSFER = Endpoint(
     row=ServerTime,
     docs="",
     permission="trade",
-    retry_is_safe=False,
+    shared=False,
+    repeatable=False,
 )
 """An endpoint that must not be asked twice blindly; it stands in for those that move money."""
 
@@ -53,6 +55,7 @@ class Peer:
         """The next request."""
         raw = await self._reader.readuntil(b"\r\n\r\n")
         heard = Heard(asyncio.get_running_loop().time(), self._number, raw[:-4])
+        heard.body = await self._reader.readexactly(int(heard.headers.get("content-length", 0)))
         self._server.heard.append(heard)
         return heard
 
@@ -244,7 +247,7 @@ async def fails(client: FundingClient, kind: type[E]) -> E:
 
 def transfer(client: FundingClient) -> Awaitable[list[Any]]:
     """Ask what must not be asked twice."""
-    return client._ask(TRANSFER, (None,), None, 0, None)
+    return client._ask(TRANSFER, keys_of(TRANSFER, {"ccy": "BTC", "amt": "1"}), None, 0, None)
 
 
 def sockets() -> int:
@@ -263,7 +266,7 @@ async def nothing_is_held(client: FundingClient) -> None:
     for lane in client._lanes.values():
         assert lane.batcher.callers == 0, lane
         assert "0 in flight" in repr(lane.line.bucket)
-        assert not lane.dispatcher.flights, lane
+        assert not lane.dispatcher.in_flight, lane
     session = client._session
     pool = session._transport._http if session is not None else None
     if pool is not None and pool.connector is not None:

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from okx_funding import FundingClient
-from okx_funding.buckets import TokenBucket
 from okx_funding.cli import chaos, main
+from okx_funding.ratelimit.bucket import TokenBucket
 from tests.support import virtually
 
 pytestmark = pytest.mark.looptime
@@ -19,6 +19,7 @@ def total(happened):
     return happened.answered + happened.left + sum(happened.errors.values())
 
 
+@pytest.mark.slow
 async def test_ten_thousand_callers_come_through_all_faults_there_are():
     happened = await chaos.run(10_000, 500)
     assert happened.problems == ()
@@ -32,6 +33,7 @@ async def test_ten_thousand_callers_come_through_all_faults_there_are():
 
 
 @pytest.mark.parametrize("seed", range(5))
+@pytest.mark.slow
 async def test_so_do_fewer_of_them_whatever_chance_decides(seed):
     happened = await chaos.run(600, 100, seed=seed)
     assert happened.problems == ()

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okx_funding import Credentials, FundingClient, InvalidArgumentError, OKXError, Session
+from okx_funding.auth.settings import CredentialsWarning
 from okx_funding.cli.parser import make_parser
-from okx_funding.configuration import CredentialsWarning
 from tests.faults.server import FaultServer, always, facing, fine, works
 from tests.support import at_exchange, envelope, failure_of, http, someone, virtually
 

@@ -29,7 +29,7 @@ from okx_funding import (
     Session,
     WrongLoopError,
 )
-from okx_funding.dispatcher import Dispatcher
+from okx_funding.scheduler.dispatcher import Dispatcher
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 from tests.faults.server import FINE, facing, fine, mute, nothing_is_held, resets, works
 from tests.support import ASSETS, at_exchange, failure_of, now, someone
@@ -213,7 +213,7 @@ async def test_C7_a_failure_that_nobody_waits_for_any_more_is_silent(caplog):
 
 
 async def test_C7_even_a_mistake_of_ours_leaves_nobody_waiting(monkeypatch, caplog):
-    def mistake(self, rows):
+    def mistake(self, batch, rows):
         raise ZeroDivisionError
 
     async with at_exchange() as (_, client):
@@ -333,6 +333,7 @@ FORGOTTEN = {
 
 
 @pytest.mark.parametrize("script", FORGOTTEN.values(), ids=FORGOTTEN)
+@pytest.mark.slow
 def test_C10_a_client_that_was_never_closed_is_named_in_one_warning_and_that_is_all(script):
     code, said, told = run(script, "-X", "dev")
     assert code == 0
@@ -422,6 +423,7 @@ def test_C13_another_thread_is_told_with_advice_and_the_advice_works(exchange):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.slow
 def test_C14_a_forked_child_is_refused_and_leaves_its_parents_sockets_alone(exchange):
     async def main():
         client = FundingClient(exchange.credentials, base_url=exchange.base_url, max_retries=0)

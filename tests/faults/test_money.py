@@ -27,7 +27,7 @@ from okx_funding import (
 from okx_funding.cli.parser import make_parser
 from okx_funding.endpoints import ENDPOINTS
 from okx_funding.errors import ProtocolError, RequestTimeoutError
-from okx_funding.retry import may_have_worked, may_pass
+from okx_funding.scheduler.retry import may_have_worked, may_pass
 from tests.faults.server import (
     TRANSFER,
     TRANSFERRED,
@@ -165,14 +165,15 @@ def test_M3_M4_an_unknown_outcome_is_never_taken_for_a_failure_by_the_rules():
     assert may_pass(unsent[0], 0) == "fault"
 
 
-@pytest.mark.skip(reason="M3, M4: client ids and looking an outcome up come with the transfers")
+@pytest.mark.skip(reason="client ids and looking an outcome up come with the transfers")
 def test_M3_M4_a_client_id_is_made_sent_and_looked_up():
     raise NotImplementedError
 
 
-@pytest.mark.skip(reason="M5: calls that move money need a lane that shares nothing")
-def test_M5_what_moves_money_is_never_shared_with_another_caller():
-    raise NotImplementedError
+async def test_M5_what_moves_money_is_never_shared_with_another_caller():
+    async with facing(once(TRANSFERRED)) as (server, client):
+        await asyncio.gather(*(transfer(client) for _ in range(3)))
+        assert [heard.body for heard in server.heard] == [b'{"ccy":"BTC","amt":"1"}'] * 3
 
 
 async def test_M6_a_caller_who_leaves_after_the_request_left_does_not_make_it_unsent():
@@ -191,7 +192,7 @@ async def test_M6_a_caller_who_leaves_after_the_request_left_does_not_make_it_un
 def test_M7_nothing_here_moves_money_yet():
     assert {endpoint.method for endpoint in ENDPOINTS.values()} == {"GET"}
     assert {endpoint.permission for endpoint in ENDPOINTS.values()} == {"read", "none"}
-    assert all(endpoint.retry_is_safe for endpoint in ENDPOINTS.values())
+    assert all(endpoint.repeatable for endpoint in ENDPOINTS.values())
     told = make_parser().format_help()
     assert "withdraw" not in told.replace("can be withdrawn", "")
     assert "transfer" not in told

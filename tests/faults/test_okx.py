@@ -24,8 +24,8 @@ from okx_funding import (
     ServiceUnavailableError,
     Session,
 )
-from okx_funding.circuit import LONGEST, PAUSE, THRESHOLD
-from okx_funding.retry import delay
+from okx_funding.ratelimit.circuit_breaker import LONGEST, PAUSE, THRESHOLD
+from okx_funding.scheduler.retry import delay
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.faults.server import TRANSFERRED, always, facing, transfer, works
 from tests.support import ASSETS, at_exchange, envelope, failure_of, http, now, row, someone
@@ -288,7 +288,7 @@ async def fail_in_a_row(client, times):
     ]
 
 
-@pytest.mark.parametrize("code", ["50111", "50113", "50110", "50030"])
+@pytest.mark.parametrize("code", ["50111", "50113", "50110"])
 async def test_O6_five_refusals_in_a_row_stop_everything_that_the_key_would_send(code, caplog):
     caplog.set_level(logging.WARNING, "okx_funding")
     async with at_exchange() as (exchange, client):
@@ -304,6 +304,19 @@ async def test_O6_five_refusals_in_a_row_stop_everything_that_the_key_would_send
         assert len({id(error) for error in errors}) == 21
     (record,) = caplog.records
     assert "rests for 30 s" in record.getMessage()
+
+
+@pytest.mark.parametrize("code", ["50030", "50035", "50120", "50121"])
+async def test_O6_a_missing_permission_stops_the_endpoint_that_wants_it_only(code, caplog):
+    caplog.set_level(logging.WARNING, "okx_funding")
+    async with at_exchange() as (exchange, client):
+        exchange.fail_next(99, Fault.code(code), ASSETS)
+        errors = await fail_in_a_row(client, 20)
+        assert [error.sent for error in errors] == [True] * 5 + [False] * 15
+        assert "get_non_tradable_assets" in str(errors[-1])
+        for _ in range(10):
+            await client.get_asset_valuation()
+    assert len(caplog.records) == 1
 
 
 async def test_O6_whoever_waits_already_is_told_as_well_at_every_endpoint():

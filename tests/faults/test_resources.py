@@ -23,9 +23,9 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.registry import REGISTRY
+from okx_funding.ratelimit.registry import REGISTRY
 from okx_funding.simulator import Fault, SimulatedExchange
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.faults.server import (
     FINE,
     FaultServer,
@@ -41,7 +41,7 @@ from tests.faults.server import (
 )
 from tests.support import ASSETS, VALUATION, at_exchange, envelope, failure_of, http, row, someone
 
-pytestmark = pytest.mark.looptime
+pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 QUICK = {ASSETS: RateLimit(20, 0.001), VALUATION: RateLimit(20, 0.001)}
 
@@ -111,7 +111,7 @@ async def test_X1_users_who_came_and_went_leave_nothing_behind():
         await work()
         await work()
         assert len(session._lanes) <= 1
-        assert len(session._circuits) <= 1
+        assert len(REGISTRY._circuits) < 1400
         assert len(REGISTRY) < 700
         assert len(session._hosts) == 1
 
@@ -138,7 +138,7 @@ async def test_X2_thousands_of_faults_and_cancellations_leave_no_descriptor_behi
             user,
             base_url=exchange.base_url,
             rate_limits=QUICK,
-            withdraw=0,
+            refusal_cooldown=0,
             max_retries=0,
             request_timeout=1,
         )

@@ -21,8 +21,8 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.hosts import Host
-from okx_funding.retry import RetryBudget
+from okx_funding.scheduler.host import Host
+from okx_funding.scheduler.retry import RetryBudget
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.simulator.arrivals import busiest_window
 from tests.faults.server import always, facing, nothing_is_held, works
@@ -129,6 +129,7 @@ async def test_R3_after_a_sleep_nobody_makes_up_for_what_was_missed(asleep, monk
 
 
 @pytest.mark.parametrize("seed", range(6))
+@pytest.mark.slow
 async def test_R4_calls_cancels_refusals_and_faults_in_any_order_stay_within_the_limit(
     seed, monkeypatch
 ):
@@ -238,6 +239,7 @@ CALLERS = 10_000
     ],
     ids=repr,
 )
+@pytest.mark.slow
 async def test_R8_with_the_exchange_down_ten_thousand_callers_make_no_storm(down, kind):
     async with at_exchange(max_retries=3) as (exchange, client):
         exchange.chaos(1.0, [down])

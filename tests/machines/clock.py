@@ -7,8 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from okx_funding.buckets import TokenBucket
-from okx_funding.slots import Slot
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.ratelimit.slot import Slot
 
 T = TypeVar("T")
 

@@ -17,10 +17,11 @@ from okx_funding import (
     Session,
 )
 from okx_funding.endpoints import ENDPOINTS, Endpoint
-from okx_funding.hosts import Host
+from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
 from okx_funding.simulator import Judge, make_judge
-from okx_funding.wire import Response
+from okx_funding.wire.request import Request
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, envelope, row, someone
 
 REFUSED = b'{"code":"50011","msg":"Too Many Requests"}'
@@ -111,10 +112,10 @@ class Road(Session):
         trip.refused = not self._judge(trip.user, trip.endpoint).admit(trip.arrived)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         loop = asyncio.get_running_loop()
-        _, _, query = target.partition("?ccy=")
+        _, _, query = request.target.partition("?ccy=")
         keys = tuple(query.split(",")) if query else ()
         trip = Trip(endpoint.name, self._user(profile.credentials), keys, loop.time())
         self.trips.append(trip)
@@ -136,7 +137,7 @@ class Road(Session):
     def _answer(self, endpoint: Endpoint, trip: Trip) -> Response:
         if trip.refused:
             return Response(429, REFUSED)
-        if endpoint.max_keys > 1:
+        if endpoint.batch_size > 1:
             return Response(200, envelope(*map(row, trip.keys)))
         if endpoint.name == "identify":
             uid = trip.user.encode()

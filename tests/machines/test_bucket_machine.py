@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import math
 import weakref
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -18,9 +19,11 @@ from hypothesis.stateful import (
 )
 
 from okx_funding import RateLimit
-from okx_funding.buckets import STILL_ON_ITS_WAY, Claim, TokenBucket
-from okx_funding.slots import GUARD, Slot
+from okx_funding.ratelimit.bucket import STILL_ON_ITS_WAY, Claim, TokenBucket
+from okx_funding.ratelimit.slot import GUARD, Slot
 from tests.machines.clock import Clock
+
+pytestmark = pytest.mark.slow
 
 LIMITS = [
     RateLimit(1),
@@ -128,7 +131,7 @@ class Bucketed(RuleBasedStateMachine):
         bucket = side.bucket
         for _ in range(4):  # a rounding error may ask for another microsecond
             due = self.clock(lambda: bucket.next_free(self.clock.now))
-            if self.clock.now >= side.certain_from and bucket.pacing == "burst":
+            if self.clock.now >= side.certain_from and not bucket.limit.spread:
                 assert due <= self.latest_free(side) + 1e-5
             if due == math.inf:
                 assert len(side.flying) >= bucket.limit.count
@@ -247,7 +250,7 @@ class Bucketed(RuleBasedStateMachine):
 
     def has_a_reason(self, side: Side) -> None:
         now, bucket = self.clock.now, side.bucket
-        if now >= side.certain_from and bucket.pacing == "burst":
+        if now >= side.certain_from and not bucket.limit.spread:
             assert self.latest_free(side) > now, f"{bucket} idles"
 
     def settle(self, side: Side) -> None:
@@ -258,7 +261,7 @@ class Bucketed(RuleBasedStateMachine):
         self.clock.now += 400.0  # longer than the longest withdrawal, freeze and window
         taken = [self.take_one(side)]
         count = bucket.limit.count
-        if bucket.pacing == "burst":
+        if not bucket.limit.spread:
             taken += [self.take_one(side) for _ in range(count)]
             assert [request is None for request in taken] == [False] * count + [True]
         for request in filter(None, taken):
@@ -278,11 +281,9 @@ class Changing(Bucketed):
 
     SIDES = 2
 
-    @rule(
-        which=st.integers(0, 1), limit=limits, pacing=st.sampled_from(["burst", "burst", "smooth"])
-    )
-    def somebody_comes(self, which: int, limit: RateLimit, pacing: str) -> None:
-        self.come(self.side(which), Claim(limit, pacing))  # type: ignore[arg-type]
+    @rule(which=st.integers(0, 1), limit=limits, spread=st.sampled_from([False, False, True]))
+    def somebody_comes(self, which: int, limit: RateLimit, spread: bool) -> None:
+        self.come(self.side(which), Claim(replace(limit, spread=spread)))
 
     @rule(which=st.integers(0, 1), limit=limits, data=st.data())
     def somebody_wants_something_else(

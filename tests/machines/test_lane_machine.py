@@ -12,6 +12,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -33,12 +34,13 @@ from okx_funding import (
     RateLimit,
     RateLimitError,
     ServiceUnavailableError,
+    wire,
 )
-from okx_funding.deadlines import GRAIN
 from okx_funding.endpoints import Endpoint
-from okx_funding.hosts import Host
+from okx_funding.scheduler.deadlines import GRAIN
+from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
-from okx_funding.wire import Response
+from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop
 from tests.wireless import (
     Answer,
@@ -53,6 +55,8 @@ from tests.wireless import (
     unavailable,
     unreachable,
 )
+
+pytestmark = pytest.mark.slow
 
 T = TypeVar("T")
 
@@ -95,8 +99,6 @@ class Request(Sent):
     """One request that waits to be told how it ends."""
 
     fate: asyncio.Future[Answer] | None = None
-    everything: bool = False
-    """Whether it may be a question for all on behalf of callers who named currencies."""
     answered: bool = False
     refused: bool = False
     """OKX refused a parameter."""
@@ -104,29 +106,24 @@ class Request(Sent):
     def names(self, key: str | None) -> bool:
         return key in self.keys if key is not None else not self.keys
 
-    def may_have(self, key: str | None) -> bool:
-        return self.everything or self.names(key)
-
 
 class Told(Wireless):
     """A session whose requests end when the machine says so, and how it says."""
 
-    def __init__(self, callers: list[Caller], promotes: bool) -> None:
+    def __init__(self, callers: list[Caller]) -> None:
         super().__init__()
-        self.promotes = promotes
         self.callers = callers
         self.requests: list[Request] = []
         self.violations: list[str] = []
         self.by_itself = False
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, target: str
+        self, profile: Profile, host: Host, endpoint: Endpoint, request: wire.Request
     ) -> Response:
         loop = asyncio.get_running_loop()
-        _, _, query = target.partition("?ccy=")
+        _, _, query = request.target.partition("?ccy=")
         keys = tuple(query.split(",")) if query else ()
         sent = Request(len(self.requests) + 1, endpoint.name, keys, loop.time())
-        sent.everything = not keys and self.promotes
         self.requests.append(sent)
         self.judge_departure(sent)
         sent.fate = loop.create_future()
@@ -151,7 +148,7 @@ class Told(Wireless):
         if len(sent.keys) > 20 or len(set(sent.keys)) < len(sent.keys):
             self.violations.append(f"a request for {sent.keys}")
         wanted = {key for caller in self.callers for key in caller.keys if caller.wants(key)}
-        if not (wanted if sent.everything else wanted.issuperset(sent.keys or (None,))):
+        if not wanted.issuperset(sent.keys or (None,)):
             self.violations.append(f"not all of {sent.keys} is wanted")
 
 
@@ -170,18 +167,16 @@ class LaneMachine(RuleBasedStateMachine):
 
     calls = Bundle("calls")
 
-    @initialize(
-        count=st.integers(1, 4), promote_above=st.none() | st.integers(0, 2), named=st.booleans()
-    )
-    def begin(self, count: int, promote_above: int | None, named: bool) -> None:
+    @initialize(count=st.integers(1, 4), named=st.booleans())
+    def begin(self, count: int, named: bool) -> None:
         self.runner = asyncio.Runner(loop_factory=virtual_loop)
         self.callers: list[Caller] = []
         self.limit = RateLimit(count)
         self.named = named
-        self.run(self._begin(promote_above))
+        self.run(self._begin())
 
-    async def _begin(self, promote_above: int | None) -> None:
-        self.session = Told(self.callers, promote_above is not None)
+    async def _begin(self) -> None:
+        self.session = Told(self.callers)
         okx = self.session.okx
         okx.named = self.named
         okx.everything = tuple(ALPHABET)
@@ -192,7 +187,6 @@ class LaneMachine(RuleBasedStateMachine):
                 rate_limits={ASSETS: self.limit},
                 max_retries=MAX_RETRIES,
                 max_refusals=MAX_REFUSALS,
-                promote_above=promote_above,
             )
             for _ in range(2)
         ]
@@ -397,7 +391,7 @@ class LaneMachine(RuleBasedStateMachine):
         (number,) = came_with
         sent = self.session.requests[number - 1]
         assert sent.answered
-        assert sent.may_have(key)
+        assert sent.names(key)
         assert sent.left >= caller.since
         assert caller.ended is None or sent.ended <= caller.ended
 
@@ -429,7 +423,7 @@ class LaneMachine(RuleBasedStateMachine):
         """Whether a request for the key was on its way while the caller waited."""
         assert caller.ended is not None
         return any(
-            sent.may_have(key)
+            sent.names(key)
             and caller.since <= sent.left <= caller.ended
             and not sent.ended <= caller.came
             and not (sent.outcome == "unreachable" and sent.ended <= caller.ended)
@@ -454,7 +448,7 @@ class LaneMachine(RuleBasedStateMachine):
             for sent in self.session.requests
             if sent.ended == caller.ended
             and sent.outcome in FAULTS
-            and any(sent.may_have(key) for key in caller.keys)
+            and any(sent.names(key) for key in caller.keys)
         ]
         assert type(failure) in kinds, (failure, kinds)
 

@@ -42,8 +42,7 @@ async def sharing(
                     exchange.credentials,
                     session=one,
                     base_url=exchange.base_url,
-                    rate_limits=limits,
-                    **(client or {}),
+                    **({"rate_limits": limits} | (client or {})),
                 )
             )
         yield exchange, *clients

@@ -12,10 +12,6 @@ from tests.shared.servers import PROGRAM, WHY_NOT, RedisServer, running
 HERE = Path(__file__).parent
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: takes some seconds of real time")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if PROGRAM is None:
         for item in items:

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from okx_funding.buckets_redis.scripts import GIVE, TAKE, Script
+from okx_funding.ratelimit.redis.scripts import GIVE, TAKE, Script
 
 CLOCK = "redis.call('TIME')"
 SECOND = 1_000_000

@@ -8,9 +8,9 @@ import json
 import pytest
 
 from okx_funding import BucketsUnreachableError, InvalidArgumentError
-from okx_funding.buckets_redis import LiveBucket, live_buckets, name_of
 from okx_funding.cli import main
-from okx_funding.registry import BucketKey
+from okx_funding.ratelimit.redis import LiveBucket, live_buckets, name_of
+from okx_funding.ratelimit.registry import BucketKey
 from tests.shared.clients import ask, sharing
 from tests.shared.servers import RedisServer, free_port, running
 from tests.support import ASSETS

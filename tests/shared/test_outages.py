@@ -10,12 +10,14 @@ import traceback
 import pytest
 
 from okx_funding import BucketsUnreachableError, DeadlineExceededError
-from okx_funding.buckets_redis import link
-from okx_funding.buckets_redis.diagnosis import diagnosis
+from okx_funding.ratelimit.redis import link
+from okx_funding.ratelimit.redis.diagnosis import diagnosis
 from tests.shared.clients import UNKNOWN, ask, held, key_of, sharing
 from tests.shared.processes import until
 from tests.shared.servers import RedisServer, free_port, running
 from tests.support import ASSETS, failure_of, now
+
+pytestmark = pytest.mark.slow
 
 SHARE = {"on_loss": {ASSETS: "share"}, "processes": 2}
 
@@ -23,8 +25,10 @@ SHARE = {"on_loss": {ASSETS: "share"}, "processes": 2}
 @pytest.fixture
 def told(caplog):
     """What the log says of the buckets."""
-    caplog.set_level(logging.DEBUG, "okx_funding.buckets")
-    return lambda: [it.getMessage() for it in caplog.records if it.name == "okx_funding.buckets"]
+    caplog.set_level(logging.DEBUG, "okx_funding.ratelimit.bucket")
+    return lambda: [
+        it.getMessage() for it in caplog.records if it.name == "okx_funding.ratelimit.bucket"
+    ]
 
 
 # -- lost and found ---------------------------------------------------------------------------
@@ -80,7 +84,7 @@ async def test_who_has_no_deadline_is_told_after_a_minute(redis_server: RedisSer
         patient = asyncio.create_task(failure_of(ask(client, exchange, timeout=2), Exception))
         await failure_of(ask(client, exchange), BucketsUnreachableError)
         assert 0.5 < now() - began < 1.8
-        assert not patient.done(), "who has a deadline may wait for it"
+        assert not only_without_deadline.done(), "who has a deadline may wait for it"
         await failure_of(ask(client, exchange), BucketsUnreachableError)
         assert now() - began < 3.5, "so is who came later"
         assert isinstance(await patient, BucketsUnreachableError)
@@ -265,10 +269,10 @@ async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, mon
         await ask(client, exchange)
         redis_server_to_harm.freeze()
         await asyncio.sleep(0.4)
-        assert client._given._store.trouble is not None
+        assert client._given._store.unavailable_reason is not None
         redis_server_to_harm.thaw()
         await asyncio.sleep(0.3)
-        assert client._given._store.trouble is None
+        assert client._given._store.unavailable_reason is None
 
 
 # -- refusals of Redis ------------------------------------------------------------------------
@@ -326,7 +330,7 @@ async def test_an_operator_may_mend_it(redis_server):
         ):
             await failure_of(ask(client, exchange), BucketsUnreachableError)
             server.say("CONFIG", "SET", "requirepass", "mine")
-            await until(lambda: client._given._store.trouble is None, 0.02)
+            await until(lambda: client._given._store.unavailable_reason is None, 0.02)
             assert await ask(client, exchange)
 
 

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 
-from okx_funding.buckets_redis import live_buckets
+from okx_funding.ratelimit.redis import live_buckets
 from okx_funding.simulator import SimulatedExchange
 from tests.shared.processes import Process, Processes, bot, first_arrival, utilisation
 from tests.shared.servers import RedisServer, running

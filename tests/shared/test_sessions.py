@@ -20,7 +20,7 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.buckets_redis import bucket, live_buckets, scripts, store
+from okx_funding.ratelimit.redis import bucket, live_buckets, scripts, store
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.shared.clients import (
     QUICK,
@@ -36,6 +36,8 @@ from tests.shared.clients import (
 from tests.shared.processes import until
 from tests.shared.servers import RedisServer
 from tests.support import ASSETS, failure_of, someone
+
+pytestmark = pytest.mark.slow
 
 # -- the limit --------------------------------------------------------------------------------
 
@@ -135,9 +137,9 @@ async def test_the_strictest_claim_of_all_sessions_rules(redis_server: RedisServ
         assert exchange.busiest_window(ASSETS) == 6
 
 
-async def test_smooth_pacing_holds_over_all_sessions(redis_server: RedisServer):
-    smooth = {"pacing": "smooth"}
-    async with sharing(redis_server, 2, client=smooth) as (exchange, one, two):
+async def test_spread_requests_keep_their_distance_over_all_sessions(redis_server: RedisServer):
+    spread = {"rate_limits": {ASSETS: RateLimit(6, 0.3, spread=True)}}
+    async with sharing(redis_server, 2, client=spread) as (exchange, one, two):
         await asyncio.gather(ask(one, exchange, 3), ask(two, exchange, 3))
         times = [it.at for it in exchange.log]
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]

@@ -55,8 +55,8 @@ def test_the_page_says_the_commands_of_this_test():
     commands = re.findall(r"^```sh\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)[0]
     assert [line.split("  #")[0].rstrip() for line in commands.splitlines()] == [
         "redis-server --save ''",
-        "okx-funding simulate",
-        "python examples/shared_bot.py",
+        ".venv/bin/okx-funding simulate",
+        ".venv/bin/python examples/shared_bot.py",
     ]
     assert (
         "simulate"

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.simulator import SimulatedExchange
 
 

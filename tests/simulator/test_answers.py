@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.endpoints import VALUATION_UNITS
 from okx_funding.simulator import SimulatedExchange
 

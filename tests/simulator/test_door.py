@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.simulator.auth import parse_timestamp, signature
 

@@ -112,8 +112,8 @@ async def test_what_was_read_counts_even_if_the_answer_is_lost(exchange, ask, co
     assert (await ask(exchange)).code == "50011"
 
 
-async def test_a_swallowed_reset_counts_nothing(exchange, ask):
-    exchange.fail_next(6, replace(Fault.close(), swallowed=True))
+async def test_a_reset_before_okx_counts_nothing(exchange, ask):
+    exchange.fail_next(6, replace(Fault.close(), before_okx=True))
     for _ in range(6):
         with pytest.raises(IndexError):
             await ask(exchange)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.endpoints import RateLimit
 from okx_funding.simulator import Fault, SimulatedExchange, TokenBucketJudge
 from okx_funding.simulator.arrivals import busiest_window, utilisation

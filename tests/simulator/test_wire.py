@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import yarl
 
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 
 ASSETS = "/api/v5/asset/non-tradable-assets"

@@ -34,8 +34,8 @@ from okx_funding import (
     ValuationDetails,
     __version__,
 )
-from okx_funding.events import Event, Refused
 from okx_funding.simulator import Arrival, Fault, SimulatedExchange, in_thread
+from okx_funding.telemetry.events import Event, Refused
 
 version: str = __version__
 
@@ -101,10 +101,8 @@ async def settings(http: aiohttp.ClientSession, observer: Observer) -> None:
         request_timeout=5,
         max_retries=0,
         rate_limits={"get_non_tradable_assets": RateLimit(6, 1.0)},
-        pacing="smooth",
         observer=observer,
     )
-    FundingClient(profile="bot", pacing="fast")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     FundingClient(None, "bot")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 

@@ -1,6 +1,6 @@
 """``okx-funding doctor``: is all well between this machine, its key and OKX?
 
-Every request goes the one road, through a session's lanes and buckets. Each step has a timeout
+Every request goes through a session's lanes and buckets. Each step has a timeout
 of its own and tells what it found as soon as it has found it.
 """
 
@@ -10,20 +10,20 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator
 
-from okx_funding import configuration
 from okx_funding.arguments import origin_of
+from okx_funding.auth.settings import settings as settings_of
 from okx_funding.cli import show
-from okx_funding.cli.outcome import CREDENTIALS, USAGE, Failure
-from okx_funding.client import LIVE
-from okx_funding.credentials import Credentials, resolve
+from okx_funding.cli.outcome import USAGE, Failure, in_options
+from okx_funding.client.funding import LIVE
 from okx_funding.errors import InvalidArgumentError
 from okx_funding.session import Session
 
 from .account import key
-from .finding import Finding, line_of
+from .finding import Finding, lines_of
+from .machine import credentials as credentials_of
 from .machine import host, limits, proxy, versions
-from .network import way
-from .road import Road
+from .network import reachability
+from .probe import Probe
 
 
 def doctor(args: argparse.Namespace) -> None:
@@ -50,7 +50,7 @@ async def _show_all(args: argparse.Namespace) -> list[Finding]:
     async for finding in examine(args):
         findings.append(finding)
         if not args.json:
-            console.print(line_of(finding), soft_wrap=True)
+            console.print(lines_of(finding))
     return findings
 
 
@@ -58,30 +58,25 @@ async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
     """All findings, the nearest thing first. What can't be looked at any more isn't told."""
     yield versions()
     try:
-        settings = configuration.settings(args.profile)
-        origin = origin_of(args.base_url or settings.base_url or LIVE, False)
+        settings = settings_of(args.profile)
+        origin = origin_of(args.base_url or settings.base_url or LIVE, args.allow_http)
     except InvalidArgumentError as error:
-        yield Finding("Settings", "problem", str(error), exit_code=USAGE)
+        yield Finding("Settings", "problem", in_options(str(error)), exit_code=USAGE)
         return
     demo = args.demo if args.demo is not None else settings.demo or False
     yield host(origin)
     for found in proxy(settings.proxy):
         yield found
-    credentials: Credentials | None = None
-    missing = ""
-    try:
-        credentials, _ = resolve(None, args.profile)
-    except InvalidArgumentError as error:
-        missing = str(error)
+    credentials, told = credentials_of(args.profile)
+    for found in told:
+        yield found
     async with Session(proxy=settings.proxy) as session:
-        road = Road(session, origin, demo, args.timeout)
-        async for found in way(road, direct=settings.proxy is None):
+        probe = Probe(session, origin, demo, args.timeout)
+        async for found in reachability(probe, direct=settings.proxy is None):
             yield found
             if found.status == "problem" and found.name != "Clock":
                 return
-        if credentials is None:
-            yield Finding("Key", "problem", missing, exit_code=CREDENTIALS)
-        else:
-            async for found in key(road, credentials, ask_others=args.find_host):
+        if credentials is not None:
+            async for found in key(probe, credentials, ask_others=args.find_host):
                 yield found
     yield limits()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from okx_funding import configuration
-from okx_funding.cli.outcome import CREDENTIALS, exit_code
-from okx_funding.credentials import Credentials
+from okx_funding.auth.credentials import Credentials
+from okx_funding.auth.settings import SITES
+from okx_funding.cli.outcome import CREDENTIALS, exit_code, in_options
 from okx_funding.endpoints import GET_ACCOUNT_CONFIG
 from okx_funding.errors import (
     APIError,
@@ -20,28 +20,30 @@ from okx_funding.models import AccountConfig
 
 from .finding import Finding
 from .machine import ACCOUNTS
-from .road import Road, way_out
+from .probe import Probe, way_out
 
 _WRONG_HOST = {"50111", "50119"}
 
 
-async def key(road: Road, credentials: Credentials, *, ask_others: bool) -> AsyncIterator[Finding]:
-    profile = road.profile(credentials)
-    mode = "demo" if road.demo else "live"
+async def key(
+    probe: Probe, credentials: Credentials, *, ask_others: bool
+) -> AsyncIterator[Finding]:
+    profile = probe.profile(credentials)
+    mode = "demo" if probe.demo else "live"
     try:
-        config, _ = await road.ask(GET_ACCOUNT_CONFIG, profile)
+        config, _ = await probe.ask(GET_ACCOUNT_CONFIG, profile)
     except OKXError as error:
         code = error.code if isinstance(error, APIError) else ""
         advice = way_out(error)
         if isinstance(error, RateLimitError):
             advice = "wait a little: another program spends this user's limit"
-        elif code in _WRONG_HOST and road.origin in configuration.SITES.values():
-            advice = await _other_hosts(road, credentials, ask_others=ask_others)
+        elif code in _WRONG_HOST and probe.origin in SITES.values():
+            advice = await _other_hosts(probe, credentials, ask_others=ask_others)
         wrong = isinstance(error, AuthenticationError | PermissionDeniedError)
         yield Finding(
             "Key",
             "problem",
-            credentials.redact(f"{credentials.masked}, {mode}: {error}"),
+            in_options(credentials.redact(f"{credentials.masked}, {mode}: {error}")),
             advice,
             exit_code=CREDENTIALS if wrong else exit_code(error),
         )
@@ -49,7 +51,7 @@ async def key(road: Road, credentials: Credentials, *, ask_others: bool) -> Asyn
     if config is None:
         yield Finding("Key", "problem", f"{GET_ACCOUNT_CONFIG} answered no row")
         return
-    road.session.identify(profile, config.uid)
+    probe.session.identify(profile, config.uid)
     if credentials.user_id not in (None, config.uid):
         yield Finding(
             "Key",
@@ -83,15 +85,15 @@ def _permissions(config: AccountConfig) -> Finding:
     return Finding("Permissions", "warning", text, advice)
 
 
-async def _other_hosts(road: Road, credentials: Credentials, *, ask_others: bool) -> str:
+async def _other_hosts(probe: Probe, credentials: Credentials, *, ask_others: bool) -> str:
     """Which of OKX's hosts may know the key. It is sent to them only when that was asked for."""
-    others = {site: url for site, url in configuration.SITES.items() if url != road.origin}
+    others = {site: url for site, url in SITES.items() if url != probe.origin}
     if ask_others:
         for url in others.values():
-            if await _knows(road, credentials, url):
+            if await _knows(probe, credentials, url):
                 return f"{url} knows the key: set OKX_API_BASE_URL={url}, or site in the profile"
         return "none of OKX's hosts knows the key: make a new one, or copy it again, whole"
-    reachable = await asyncio.gather(*(_answers(road, url) for url in others.values()))
+    reachable = await asyncio.gather(*(_answers(probe, url) for url in others.values()))
     told = "; ".join(
         f"for an account of {ACCOUNTS[site]} set OKX_API_BASE_URL={url}"
         + ("" if answers else " (which doesn't answer from here)")
@@ -100,17 +102,17 @@ async def _other_hosts(road: Road, credentials: Credentials, *, ask_others: bool
     return f"{told}. okx-funding doctor --find-host asks these hosts with your key"
 
 
-async def _answers(road: Road, url: str) -> bool:
+async def _answers(probe: Probe, url: str) -> bool:
     try:
-        await road.time(url)
+        await probe.time(url)
     except OKXError:
         return False
     return True
 
 
-async def _knows(road: Road, credentials: Credentials, url: str) -> bool:
+async def _knows(probe: Probe, credentials: Credentials, url: str) -> bool:
     try:
-        await road.ask(GET_ACCOUNT_CONFIG, road.profile(credentials, url))
+        await probe.ask(GET_ACCOUNT_CONFIG, probe.profile(credentials, url))
     except APIError as error:
         return error.code not in _WRONG_HOST
     except OKXError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from rich.table import Table
 from rich.text import Text
 
 from okx_funding.cli.outcome import ERROR, one_line
@@ -26,12 +27,17 @@ class Finding:
     """What the command ends with if this is a problem."""
 
 
-def line_of(finding: Finding) -> Text:
-    line = Text.assemble(
-        (f"{finding.status:<9}", _STYLES[finding.status]),
-        (f"{finding.name:<13}", "bold"),
-        one_line(finding.text),
+def lines_of(finding: Finding) -> Table:
+    """The finding, and below it what to do; wrapped at words where the terminal is narrow."""
+    lines = Table.grid()
+    lines.add_column(width=9, no_wrap=True)
+    lines.add_column(width=13, no_wrap=True)
+    lines.add_column(overflow="fold")
+    lines.add_row(
+        Text(finding.status, _STYLES[finding.status]),
+        Text(finding.name, "bold"),
+        Text(one_line(finding.text)),
     )
     if finding.advice:
-        line.append(f"\n{'':<22}-> {one_line(finding.advice)}")
-    return line
+        lines.add_row("", "", Text(f"-> {one_line(finding.advice)}"))
+    return lines

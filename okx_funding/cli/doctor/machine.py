@@ -6,12 +6,17 @@ import os
 import platform
 import re
 import ssl
+import warnings
 from collections.abc import Iterator
 from importlib import metadata
 from urllib.parse import urlsplit
 
-from okx_funding import configuration
+from okx_funding.auth.credentials import Credentials, resolve
+from okx_funding.auth.profile_file import open_to_others
+from okx_funding.auth.settings import SITES, CredentialsWarning, source
+from okx_funding.cli.outcome import CREDENTIALS, in_options
 from okx_funding.endpoints import ENDPOINTS
+from okx_funding.errors import InvalidArgumentError
 
 from .finding import Finding
 
@@ -20,6 +25,7 @@ NEEDED: dict[str, tuple[int, ...]] = {
     "aiolimiter": (1, 2, 1),
     "msgspec": (0, 20),
     "rich": (13,),
+    "shtab": (1, 7),
 }
 """The least versions, as in pyproject.toml."""
 _WELCOME = ("redis", "prometheus-client", "opentelemetry-api", "uvloop")
@@ -27,12 +33,13 @@ ACCOUNTS = {
     "global": "www.okx.com",
     "eea": "my.okx.com (EEA)",
     "us": "app.okx.com (US and AU)",
+    "tr": "tr.okx.com (Turkey)",
 }
 """Where the accounts of a site log in. https://www.okx.com/docs-v5/en/#overview"""
 _ODD_HOSTS = {
-    "my.okx.com": configuration.SITES["eea"],
-    "app.okx.com": configuration.SITES["us"],
-    "aws.okx.com": configuration.SITES["global"],
+    "my.okx.com": SITES["eea"],
+    "app.okx.com": SITES["us"],
+    "aws.okx.com": SITES["global"],
 }
 
 
@@ -68,13 +75,15 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def host(origin: str) -> Finding:
     host = urlsplit(origin).hostname or ""
-    for site, url in configuration.SITES.items():
+    for site, url in SITES.items():
         if origin == url:
             return Finding("Host", "ok", f"{origin}, for accounts of {ACCOUNTS[site]}")
     if host in _ODD_HOSTS:
         return Finding(
             "Host", "warning", f"{origin} isn't the API's host", f"use {_ODD_HOSTS[host]}"
         )
+    if host == "openapi.okx.com":
+        return Finding("Host", "ok", f"{origin}, OKX's own for programs with global accounts")
     if host.endswith(".okx.com"):
         return Finding("Host", "ok", f"{origin}, one more of OKX's hosts")
     return Finding(
@@ -83,6 +92,23 @@ def host(origin: str) -> Finding:
         f"{origin}, which isn't OKX's",
         "" if origin.startswith("http://") else "make sure that you trust it: it sees the key",
     )
+
+
+def credentials(profile: str | None) -> tuple[Credentials | None, list[Finding]]:
+    """The credentials, where they come from, and whether others can read them."""
+    found: Credentials | None = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CredentialsWarning)  # it is a finding of its own
+            where = source(profile)
+            found, _ = resolve(None, profile)
+        told = [Finding("Credentials", "ok", f"from {where}")]
+    except InvalidArgumentError as error:
+        told = [Finding("Credentials", "problem", in_options(str(error)), exit_code=CREDENTIALS)]
+    if (problem := open_to_others()) is not None:
+        text, _, advice = problem.partition(": ")
+        told.append(Finding("Key file", "warning", text, advice))
+    return found, told
 
 
 def proxy(proxy: str | None) -> Iterator[Finding]:
@@ -104,6 +130,6 @@ def proxy(proxy: str | None) -> Iterator[Finding]:
 
 
 def limits() -> Finding:
-    by_user = [it for it in ENDPOINTS.values() if it.scope == "user" and it.key is not None]
+    by_user = [it for it in ENDPOINTS.values() if it.scope == "user" and it.batch_by is not None]
     text = ", ".join(f"{endpoint.name} {endpoint.limit}" for endpoint in by_user)
     return Finding("Limits", "ok", f"{text}, for each User ID; all of them: okx-funding limits")

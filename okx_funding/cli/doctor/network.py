@@ -17,23 +17,23 @@ from okx_funding.cli.outcome import exit_code
 from okx_funding.errors import OKXError
 
 from .finding import Finding
-from .road import Road, way_out
+from .probe import Probe, way_out
 
 _TRIPS = 3
 _CLOCK_WARNING, _CLOCK_PROBLEM = 1.0, 30.0
 
 
-async def way(road: Road, *, direct: bool) -> AsyncIterator[Finding]:
-    parts = urlsplit(road.origin)
+async def reachability(probe: Probe, *, direct: bool) -> AsyncIterator[Finding]:
+    parts = urlsplit(probe.origin)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     if direct:
-        yield (found := await _dns(host, port, road.timeout))
+        yield (found := await _dns(host, port, probe.timeout))
         if found.status == "problem":
             return
         if parts.scheme == "https":
-            yield await tls(host, port, road.timeout)
+            yield await tls(host, port, probe.timeout)
     try:
-        measured = [await road.time() for _ in range(_TRIPS)]
+        measured = [await probe.time() for _ in range(_TRIPS)]
     except OKXError as error:
         yield Finding(
             "Round trip", "problem", str(error), way_out(error), exit_code=exit_code(error)

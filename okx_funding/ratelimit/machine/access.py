@@ -137,7 +137,7 @@ class Access:
             return False
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why no history can be kept here, if that is so."""
         boots = self._other_boots
         if len(boots) > _OFTEN and self._place.clock() - boots[0] < _PER:
@@ -163,7 +163,7 @@ class Access:
             logger.warning(
                 "what was sent for %s of late isn't known: %s; nothing is sent for one window (%s)",
                 self.label,
-                self.trouble or reason.text,
+                self.unavailable_reason or reason.text,
                 file.path,
             )
         return law.begin(at, reason, random.getrandbits(63)), True

@@ -14,9 +14,9 @@ import weakref
 from collections import deque
 from typing import Any, Protocol
 
-from okx_funding.buckets import SMOOTH, Claim
 from okx_funding.endpoints import RateLimit
-from okx_funding.slots import GUARD, Freezer, RoundTrips
+from okx_funding.ratelimit.bucket import SMOOTH, Claim
+from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips
 
 from . import law
 from .access import Access
@@ -43,7 +43,7 @@ class Queue(Protocol):
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
 
-    def give_up(self, reason: str, *, patient: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """There will be no slot: tell whoever waits, or only who would wait for ever."""
 
 
@@ -74,24 +74,23 @@ class MachineBucket:
 
     def _obey(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
-        self.pacing = claim.pacing
-        self.withdraw: float = claim.withdraw
+        self.refusal_cooldown: float = claim.refusal_cooldown
         count, period = claim.limit.count, claim.limit.period
-        spacing = SMOOTH * period / count if claim.pacing == "smooth" else 0.0
+        spacing = SMOOTH * period / count if claim.limit.spread else 0.0
         self._view.rule = Rule(count, period + GUARD, spacing)
         self._sends = deque(self._sends, maxlen=min(10 * count, 1000))
 
     def __repr__(self) -> str:
-        state = self.trouble or ("waiting" if self._has_ticket else "resting")
+        state = self.unavailable_reason or ("waiting" if self._has_ticket else "resting")
         return (
-            f"<MachineBucket {self.name[:8]}: {self.limit}, {self.pacing}; {state}, "
+            f"<MachineBucket {self.name[:8]}: {self.limit}; {state}, "
             f"{self.in_flight} in flight, {self.sent} sent, {self.refusals} refused>"
         )
 
     @property
-    def trouble(self) -> str | None:
+    def unavailable_reason(self) -> str | None:
         """Why there are no slots, if that is so."""
-        return self._view.trouble
+        return self._view.unavailable_reason
 
     @property
     def in_flight(self) -> int:
@@ -150,8 +149,8 @@ class MachineBucket:
 
     def _fail_waiters(self, only_without_deadline: bool) -> None:
         queue: Queue | None = self.queue() if self.queue is not None else None
-        if queue is not None and self.trouble is not None:
-            queue.give_up(self.trouble, patient=only_without_deadline)
+        if queue is not None and self.unavailable_reason is not None:
+            queue.fail_waiters(self.unavailable_reason, only_without_deadline=only_without_deadline)
 
     # -- the timer ---------------------------------------------------------------------------
 
@@ -232,8 +231,10 @@ class MachineBucket:
     def refused(self, slot: MachineSlot, now: float, retry_after: float | None = None) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
-        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
-        hold = self._freezer.withdraw(now) - now if self.withdraw > 0 else 0.0
+        pause, until = self._freezer.refused(
+            slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
+        )
+        hold = until - now if until is not None else 0.0
         self._give_back(slot, now, 0.0, freeze=pause, hold=hold)
         return pause
 
@@ -286,10 +287,10 @@ class MachineBucket:
         if claims and claims != self._obeyed:
             self._obeyed = claims
             count = min(claim.limit.count for claim in claims)
-            limit = RateLimit(count, max(claim.limit.period for claim in claims))
-            smooth = any(claim.pacing == "smooth" for claim in claims)
-            withdraw = max(claim.withdraw for claim in claims)
-            self._obey(Claim(limit, "smooth" if smooth else "burst", withdraw))
+            period = max(claim.limit.period for claim in claims)
+            spread = any(claim.limit.spread for claim in claims)
+            cooldown = max(claim.refusal_cooldown for claim in claims)
+            self._obey(Claim(RateLimit(count, period, spread=spread), cooldown))
 
     def inherit(self, other: MachineBucket, now: float) -> None:
         """Go on for ``other``: both were the same user's, and what that sent counts here."""
@@ -329,7 +330,7 @@ class MachineBucket:
         view = self._view
         seen = view.access.peek()
         if seen is None:
-            return 0 if self.trouble else self.limit.count
+            return 0 if self.unavailable_reason else self.limit.count
         state, at = seen
         law.enter(state, view.number, view.rule, at)
         rule = law.strictest(state.processes.values())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from okx_funding.slots import GUARD
+from okx_funding.ratelimit.slot import GUARD
 
 from . import law, layout
 from .alive import NAME, Lives, lives_in

@@ -13,10 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from okx_funding.buckets import Claim, TokenBucket
 from okx_funding.endpoints import RateLimit
 from okx_funding.errors import InvalidArgumentError, WrongLoopError
-from okx_funding.registry import REGISTRY, BucketKey
+from okx_funding.ratelimit.bucket import Claim, TokenBucket
+from okx_funding.ratelimit.registry import REGISTRY, BucketKey
 
 from . import layout
 from .alive import Lives, lives_in
@@ -181,11 +181,11 @@ class MachineLimits:
 
     def explain(self, error: Exception) -> tuple[str, bool]:
         """What is wrong, and whether waiting is of no use."""
-        hopeless = isinstance(error, LimitFileError | layout.NewerFormatError)
+        is_fatal = isinstance(error, LimitFileError | layout.NewerFormatError)
         words = str(error)
         if isinstance(error, OSError) and error.strerror is not None:
             words = error.strerror
-        return f"the limits of this machine in {self.path} can't be used: {words}", hopeless
+        return f"the limits of this machine in {self.path} can't be used: {words}", is_fatal
 
     # -- closing -----------------------------------------------------------------------------
 

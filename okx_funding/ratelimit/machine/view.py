@@ -45,7 +45,7 @@ class FileView:
     ) -> None:
         self.access = access
         self.rule = rule
-        self.trouble: str | None = None
+        self.unavailable_reason: str | None = None
         """Why the file can't be used, if that is so."""
         self.number: int = 0
         """Under which the file knows this session; 0 before the first change."""
@@ -96,8 +96,8 @@ class FileView:
         self.adopted.clear()
         self.silent, self.reduced_credit = False, None
         self.number, self.heard = change.number, now
-        self.trouble = self.access.trouble
-        if self.trouble is None:
+        self.unavailable_reason = self.access.unavailable_reason
+        if self.unavailable_reason is None:
             self._failing_since = None
         taken = change.result
         if taken is None:
@@ -145,15 +145,15 @@ class FileView:
     def _failed(self, error: Exception, now: float) -> None:
         """The file can't be used: nothing is sent until it can."""
         self._place.drop(self.access.name)
-        self.trouble, hopeless = self._place.explain(error)
+        self.unavailable_reason, is_fatal = self._place.explain(error)
         self.retry_at = now + AGAIN
         if self._failing_since is None:
             self._failing_since = now
         impatient = now - self._failing_since > PATIENCE
         if impatient:
             self._failing_since = now
-        if hopeless or impatient:
-            self._fail_waiters(not hopeless)
+        if is_fatal or impatient:
+            self._fail_waiters(not is_fatal)
 
 
 def _nothing_more(_state: State, _me: LoggedProcess, _at: float) -> None:

@@ -20,7 +20,7 @@ from okx_funding.ratelimit.machine.law import (
     Rule,
     SilenceReason,
 )
-from okx_funding.slots import GUARD
+from okx_funding.ratelimit.slot import GUARD
 
 BOOT = bytes(range(16))
 LIMITS = [(1, 1.0), (2, 1.0), (6, 1.0), (5, 2.0), (1, 2.0), (3, 0.5)]

@@ -1,0 +1,1 @@
+"""Who calls: credentials, what they sign, and where both come from."""

@@ -1,0 +1,1 @@
+"""What becomes of orders: state machines that post to the ledger as they go."""

@@ -273,7 +273,7 @@ class Dispatcher:
             self.queue.bucket.unsent(slot, now)
             late = BucketsUnreachableError(f"{self.endpoint.name}: the slot came too late")
             self.circuit.saw(late, now)
-            self._retry(batch, late)
+            self._again(batch, late)
             return False
         self.counters.requests += 1
         if batch.is_repeated:

@@ -288,7 +288,7 @@ class Dispatcher:
             self.circuit.saw(ClientClosedError("nobody waits any more"), now)
             self.schedule()
             return False
-        if not self.queue.bucket.holds(slot, now):  # this process was stopped after it took it
+        if not self.bucket.holds(slot, now):  # this process was stopped after it took it
             self.queue.bucket.unsent(slot, now)
             late = BucketsUnreachableError(f"{self.endpoint.name}: the slot came too late")
             self.circuit.saw(late, now)

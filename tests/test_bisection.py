@@ -18,6 +18,7 @@ from okx_funding import (
     RateLimitError,
 )
 from okx_funding.scheduler.bisection import INCONCLUSIVE_AFTER, Bisection, named_in
+from okx_funding.scheduler.context import MAX_REFUSALS
 from okx_funding.scheduler.pending import PendingKey
 from okx_funding.scheduler.quarantine import QUARANTINE, QUARANTINED
 from okx_funding.wire.codes import ERROR_OF_CODE
@@ -362,9 +363,9 @@ async def test_a_part_that_fails_for_good_fails_its_own_callers_only():
 
 async def test_refusals_without_end_end_the_inquest_too():
     async with Wireless(bad={"K7"}) as session:
-        client = session.client(max_refusals=2)
+        client = session.client()
         okx = session.okx
-        okx.next = [okx.answer, busy, busy]
+        okx.next = [okx.answer, *[busy] * MAX_REFUSALS]
         ended = await outcomes(*map(client.get_non_tradable_assets, TWENTY))
         failed = [each for each in ended if isinstance(each, RateLimitError)]
         assert len(failed) == len(okx.asked[1])

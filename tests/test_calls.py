@@ -18,7 +18,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from okx_funding import Policy
 from okx_funding import (
     APIError,
     AuthenticationError,
@@ -28,6 +27,7 @@ from okx_funding import (
     FundingClient,
     InvalidParameterError,
     OKXError,
+    Policy,
     QueueFullError,
     RateLimit,
     RateLimitError,

@@ -16,8 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from okx_funding import Policy
-from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
+from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Policy, Session
 from okx_funding.api.assets import GET_ASSET_VALUATION
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event

@@ -24,7 +24,7 @@ from okx_funding import (
 from okx_funding.api.account import GET_SYSTEM_TIME
 from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
-from okx_funding.scheduler.context import Context
+from okx_funding.scheduler.context import Context, Policy
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.machines.road import Road, batches
@@ -60,7 +60,7 @@ async def ask(client, n, name="C"):
     ("other", "shared"),
     [
         ({}, True),
-        ({"max_retries": 0, "request_timeout": 3.0, "max_queue": 5}, True),
+        ({"max_retries": 0, "request_timeout": 3.0, "policy": Policy(max_queue=5)}, True),
         ({"observer": print}, True),
         ({"demo": True}, False),
         ({"base_url": "https://eea.okx.com"}, False),

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from okx_funding import Policy
-from okx_funding import ConnectError, DeadlineExceededError, QueueFullError, RateLimit
+from okx_funding import ConnectError, DeadlineExceededError, Policy, QueueFullError, RateLimit
 from okx_funding.telemetry.events import (
     BatchDispatched,
     Refused,

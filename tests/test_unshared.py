@@ -28,8 +28,8 @@ MOVE = dataclasses.replace(
 
 
 def ask(client, max_age=None, **params):
-    lane = client._open(MOVE)
-    return lane.ask(keys_of(MOVE, params), client._counters, None, 0, max_age)
+    lane = client._calls.lane(MOVE, {})
+    return lane.ask(keys_of(MOVE, params), client._calls.counters, None, 0, max_age)
 
 
 async def test_equal_calls_at_once_are_a_request_each():
@@ -49,7 +49,7 @@ async def test_nothing_is_remembered_and_nothing_is_joined():
         await asyncio.gather(first, second)
         await ask(client, max_age=60, ccy="BTC")
         assert len(session.okx.sent) == 3
-        assert not client._open(MOVE).batcher._answers
+        assert not client._calls.lane(MOVE, {}).batcher._answers
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ async def test_a_refused_call_puts_nothing_into_quarantine():
         client = session.client()
         session.okx.next = [error("51000")]
         assert (await failure_of(ask(client), InvalidParameterError)).currencies == ()
-        assert not client._open(MOVE).batcher._quarantine
+        assert not client._calls.lane(MOVE, {}).batcher._quarantine
 
 
 async def test_who_leaves_does_not_end_what_is_on_the_wire():

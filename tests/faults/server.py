@@ -263,11 +263,11 @@ async def nothing_is_held(client: FundingClient) -> None:
     """No slot, no caller, no connection of the pool is out any more."""
     for _ in range(3):
         await asyncio.sleep(0)
-    for lane in client._lanes.values():
+    for lane in client._calls.lanes.values():
         assert lane.batcher.callers == 0, lane
         assert "0 in flight" in repr(lane.line.bucket)
         assert not lane.dispatcher.in_flight, lane
-    session = client._session
+    session = client._calls.session
     pool = session._transport._http if session is not None else None
     if pool is not None and pool.connector is not None:
         assert not pool.connector._acquired

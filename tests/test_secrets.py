@@ -357,7 +357,9 @@ async def test_no_attribute_of_an_error_sings():
 async def test_what_fails_before_sending_keeps_silent(ear):
     talkative()
     async with Session() as session:
-        client = FundingClient(bird(), session=session, base_url="http://127.0.0.1:9", policy=Policy(max_queue=1))
+        client = FundingClient(
+            bird(), session=session, base_url="http://127.0.0.1:9", policy=Policy(max_queue=1)
+        )
         errors = [
             await failure_of(client.get_non_tradable_assets("BTC,ETH"), OKXError),
             await failure_of(client.get_asset_valuation("JP"), OKXError),

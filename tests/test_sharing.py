@@ -121,7 +121,9 @@ async def test_each_endpoint_has_a_bucket_of_its_own():
 async def test_what_okx_counts_by_address_all_users_of_a_host_share():
     async with Road() as road:
         lanes = [
-            road.lane(GET_SYSTEM_TIME, Context(owner, origin, demo), Claim(GET_SYSTEM_TIME.limits[0]))
+            road.lane(
+                GET_SYSTEM_TIME, Context(owner, origin, demo), Claim(GET_SYSTEM_TIME.limits[0])
+            )
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
@@ -287,7 +289,9 @@ async def test_identify_is_limited_by_itself():
             road.uids[key.api_key] = "9005"
             await client.get_user_id()
         assert road.refused == []
-        assert len({client._calls.lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        assert (
+            len({client._calls.lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        )
         bucket = clients[0].statistics().buckets[0]
         assert (bucket.endpoint, bucket.count, bucket.period) == ("get_account_config", 5, 2.0)
 

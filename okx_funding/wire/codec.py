@@ -9,9 +9,9 @@ marks are counted: a twin's type says how many it takes, and any pair more takes
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import cache
-from typing import Any, cast, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 

@@ -73,7 +73,9 @@ class LineMachine(RuleBasedStateMachine):
             owner = someone()
             self.road = Road(limit, way=way, jitter=jitter)
             self.clients = [
-                self.road.client(credentials=owner, policy=Policy(refusal_cooldown=cooldown), max_retries=retries)
+                self.road.client(
+                    credentials=owner, policy=Policy(refusal_cooldown=cooldown), max_retries=retries
+                )
                 for retries in (2, 2, 0)
             ]
 

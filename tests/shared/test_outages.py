@@ -292,7 +292,11 @@ async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server
                 assert "user or password is missing or wrong" in str(error)
                 await failure_of(ask(client, exchange, timeout=9), BucketsUnreachableError)
                 assert now() - began < 1.0, "the next one too, whatever its deadline"
-                shown = [repr(client), repr(client._calls._given), repr(client._calls._given._store)]
+                shown = [
+                    repr(client),
+                    repr(client._calls._given),
+                    repr(client._calls._given._store),
+                ]
                 shown += map(repr, asyncio.all_tasks())
                 shown += ["".join(everything(error)), *told(), caplog.text]
                 connector = client._calls._given._store._link._connector

@@ -33,6 +33,7 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.support import (
     ASSETS,

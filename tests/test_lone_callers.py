@@ -18,6 +18,7 @@ from okx_funding import (
 )
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
 from okx_funding.ratelimit.circuit_breaker import PAUSE, THRESHOLD
+from okx_funding.scheduler.context import Policy
 from tests.support import ASSETS, Scripted, failure_of, now, someone, start
 from tests.support import hangs as never_answers
 from tests.wireless import (

@@ -18,6 +18,7 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Policy, Session
 from okx_funding.api.assets import GET_ASSET_VALUATION
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response

@@ -16,6 +16,7 @@ from typing import Any
 from okx_funding import ConnectError, FundingClient, ProtocolError, Session
 from okx_funding.api.spec import Endpoint
 from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.context import Context
 from okx_funding.wire.request import Request

@@ -51,8 +51,7 @@ class Combined:
     def holds(self, slots: Slots, now: float) -> bool:
         """Whether every slot is still the request's, right before it leaves."""
         return all(
-            bucket.holds(slot, now)
-            for bucket, slot in zip(self._buckets, slots.each, strict=True)
+            bucket.holds(slot, now) for bucket, slot in zip(self._buckets, slots.each, strict=True)
         )
 
     def load(self, slots: Slots, keys: int, callers: int) -> None:

@@ -291,7 +291,7 @@ class Dispatcher:
             self.schedule()
             return False
         if not self.bucket.holds(slot, now):  # this process was stopped after it took it
-            self.queue.bucket.unsent(slot, now)
+            self.bucket.unsent(slot, now)
             late = BucketsUnreachableError(f"{self.endpoint.name}: the slot came too late")
             self.circuit.saw(late, now)
             self._again(batch, late)

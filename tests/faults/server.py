@@ -15,7 +15,6 @@ from typing import Any, Self, TypeVar
 from okx_funding import FundingClient, OKXError, RateLimit
 from okx_funding.api.account import ServerTime
 from okx_funding.api.spec import Endpoint
-from okx_funding.scheduler.calls import keys_of
 from tests.support import Heard, envelope, failure_of, http, row, someone
 
 E = TypeVar("E", bound=OKXError)
@@ -28,7 +27,7 @@ TRANSFER = Endpoint(
     name="transfer",
     method="POST",
     path="/api/v5/asset/transfer",
-    limit=RateLimit(6),
+    limits=(RateLimit(6),),
     row=ServerTime,
     docs="",
     permission="trade",

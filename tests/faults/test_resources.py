@@ -25,6 +25,7 @@ from okx_funding import (
     Session,
 )
 from okx_funding.ratelimit.registry import REGISTRY
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.faults.server import (

@@ -18,6 +18,7 @@ from okx_funding import (
 )
 from okx_funding.api.spec import Endpoint
 from okx_funding.api.table import ENDPOINTS
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.context import Context
 from okx_funding.simulator import Judge, make_judge

@@ -37,6 +37,7 @@ from okx_funding import (
     wire,
 )
 from okx_funding.api.spec import Endpoint
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.context import MAX_REFUSALS, Context

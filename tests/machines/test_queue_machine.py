@@ -26,6 +26,7 @@ from okx_funding import (
     RateLimit,
     RequestTimeoutError,
 )
+from okx_funding.scheduler.context import Policy
 from okx_funding.wire.response import Response
 from tests.machines.road import Road, Trip
 from tests.support import someone, virtual_loop

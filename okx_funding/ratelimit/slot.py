@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 GUARD = 0.002
 """Seconds added to a window, for clocks that count whole milliseconds."""
@@ -71,13 +70,3 @@ class Slot:
     def _set_free(self) -> None:
         seen = self.seen_by - self.credit
         self.free_at = max(seen + self.window + GUARD, self.cooldown_until)
-
-
-def __getattr__(name: str) -> Any:
-    """Names that the rooms next door still take from here."""
-    from . import backoff, round_trips
-
-    moved = {"Freezer": backoff.RefusalBackoff, "RoundTrips": round_trips.RoundTrips}
-    if name not in moved:
-        raise AttributeError(name)
-    return moved[name]

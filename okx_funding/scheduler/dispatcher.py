@@ -41,9 +41,9 @@ from okx_funding.errors import (
     RateLimitError,
     ResponseError,
 )
-from okx_funding.ratelimit.interface import Bucket
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
 from okx_funding.ratelimit.combined import Combined
+from okx_funding.ratelimit.interface import Bucket
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log

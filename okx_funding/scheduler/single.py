@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from okx_funding.errors import BucketsUnreachableError, ClientClosedError, OKXError, RateLimitError
-from okx_funding.ratelimit.interface import Bucket
 from okx_funding.ratelimit.combined import Combined
+from okx_funding.ratelimit.interface import Bucket
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.pending import AGING, LAST_RANK, Rank
 from okx_funding.scheduler.queue import SlotQueue

@@ -246,7 +246,7 @@ async def fails(client: FundingClient, kind: type[E]) -> E:
 
 def transfer(client: FundingClient) -> Awaitable[list[Any]]:
     """Ask what must not be asked twice."""
-    return client._calls.ask(TRANSFER, keys_of(TRANSFER, {"ccy": "BTC", "amt": "1"}), None, 0, None)
+    return client._calls.ask(TRANSFER, {"ccy": "BTC", "amt": "1"})
 
 
 def sockets() -> int:

@@ -14,18 +14,17 @@ from typing import Any
 import aiohttp
 import pytest
 
-from okx_funding import Policy
 from okx_funding import (
     FundingClient,
     HTTPStatusError,
     OKXError,
+    Policy,
     ProtocolError,
     QueueFullError,
     RateLimit,
     Session,
 )
 from okx_funding.ratelimit.registry import REGISTRY
-from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.faults.server import (

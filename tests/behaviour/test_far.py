@@ -38,7 +38,7 @@ def test_most_of_the_limit_is_used_from_any_distance_and_nothing_is_refused(roun
 
 
 def changing(round_trip, out, back):
-    """A road whose ways are so much shorter in turns, every 40 s."""
+    """A network whose ways are so much shorter in turns, every 40 s."""
     half = round_trip / 2
     return Road(
         out=alternating((half, half - out * round_trip), 40),

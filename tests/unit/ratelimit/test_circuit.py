@@ -10,7 +10,7 @@ from okx_funding import AuthenticationError, PermissionDeniedError
 from okx_funding.ratelimit.circuit_breaker import PAUSE, THRESHOLD, AuthCircuit, EndpointCircuit
 from okx_funding.ratelimit.registry import Registry
 from tests.support import ASSETS, failure_of, someone, virtual_loop
-from tests.wireless import Wireless, error, names, outcomes
+from tests.support.fake_session import FakeSession, error, names, outcomes
 
 pytestmark = pytest.mark.looptime
 
@@ -97,7 +97,7 @@ def test_circuits_that_nobody_needs_are_forgotten():
 async def test_a_client_made_for_each_call_opens_the_circuit_too():
     user, sent = someone(), 0
     for _ in range(60):
-        async with Wireless() as session, session.client(credentials=user) as client:
+        async with FakeSession() as session, session.client(credentials=user) as client:
             session.okx.next = [error("50105", status=401)]
             await failure_of(client.get_non_tradable_assets("K"), AuthenticationError)
             sent += len(session.okx.sent)
@@ -106,16 +106,16 @@ async def test_a_client_made_for_each_call_opens_the_circuit_too():
 
 @pytest.mark.turns
 async def test_a_try_that_is_cancelled_before_it_began_shuts_nobody_out():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [error("50111", status=401)] * THRESHOLD
         for _ in range(THRESHOLD):
             await failure_of(client.get_non_tradable_assets("K"), AuthenticationError)
         await asyncio.sleep(PAUSE)
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in "AB"]
-        while not session._flights.tasks:  # noqa: ASYNC110
+        while not session._in_flight.tasks:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        for task in session._flights.tasks:
+        for task in session._in_flight.tasks:
             task.cancel()
         await outcomes(*calls)
         assert names(await client.get_non_tradable_assets("K")) == ["K"]
@@ -123,7 +123,7 @@ async def test_a_try_that_is_cancelled_before_it_began_shuts_nobody_out():
 
 @pytest.mark.turns
 async def test_who_leaves_as_its_request_departs_was_not_the_one_that_tries():
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client()
         session.okx.next = [error("50111", status=401)] * THRESHOLD
         for _ in range(THRESHOLD):

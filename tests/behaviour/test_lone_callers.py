@@ -18,11 +18,10 @@ from okx_funding import (
 )
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
 from okx_funding.ratelimit.circuit_breaker import PAUSE, THRESHOLD
-from okx_funding.scheduler.context import Policy
 from tests.support import ASSETS, Scripted, failure_of, now, someone, start
 from tests.support import hangs as never_answers
-from tests.wireless import (
-    Wireless,
+from tests.support.fake_session import (
+    FakeSession,
     came,
     hangs,
     names,
@@ -48,7 +47,7 @@ LIMIT = {"rate_limits": {ASSETS: RateLimit(2)}}
 
 @pytest.mark.anyloop
 async def test_two_who_come_in_one_turn_share_a_request():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         one, two = await asyncio.gather(*start(session.client(), "A", "B"))
         assert session.okx.asked == [("A", "B")]
         assert (names(one), names(two)) == (["A"], ["B"])
@@ -56,7 +55,7 @@ async def test_two_who_come_in_one_turn_share_a_request():
 
 
 async def test_who_comes_first_goes_first_though_the_second_is_another_client():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         owner = someone()
         slow = {ASSETS: RateLimit(1)}
         one = session.client(credentials=owner, rate_limits=slow)
@@ -66,7 +65,7 @@ async def test_who_comes_first_goes_first_though_the_second_is_another_client():
 
 
 async def test_who_comes_alone_goes_before_who_comes_at_the_same_moment():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         session.okx.next = [unavailable]
         (first,) = start(client, [f"A{n}" for n in range(20)])
@@ -77,7 +76,7 @@ async def test_who_comes_alone_goes_before_who_comes_at_the_same_moment():
 
 
 async def test_a_lone_caller_waits_for_a_slot_like_all_others():
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         await client.get_non_tradable_assets("THIS")
         assert names(await client.get_non_tradable_assets("OTHER")) == ["OTHER"]
@@ -87,7 +86,7 @@ async def test_a_lone_caller_waits_for_a_slot_like_all_others():
 
 
 async def test_a_lone_caller_counts_as_waiting():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client(policy=Policy(max_queue=1))
         (task,) = start(client, "K")
         for _ in range(2):  # in its turn, and on the wire
@@ -101,7 +100,7 @@ async def test_a_lone_caller_counts_as_waiting():
 
 @pytest.mark.anyloop
 async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         (task,) = start(client, "K")
         await came(task, told=client)
@@ -113,7 +112,7 @@ async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
 
 @pytest.mark.anyloop
 async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(credentials=Credentials("a key of whoever", "secret", "words"))
         (task,) = start(client, "K")
         await came(task, told=client)
@@ -125,7 +124,7 @@ async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
 
 
 async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_callers_turn():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         (task,) = start(client, "K")
         await came(task, told=client)
@@ -139,7 +138,7 @@ async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_cal
 
 
 async def test_a_lone_try_of_a_key_that_was_refused_too_often_goes_first():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
         circuit = client._calls.lanes[ASSETS].dispatcher.circuit
@@ -153,7 +152,7 @@ async def test_a_lone_try_of_a_key_that_was_refused_too_often_goes_first():
 
 
 async def test_what_a_lone_caller_asked_is_counted_like_all_else():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets(["A", "B", "C"])
         (told,) = client.statistics().buckets
@@ -164,7 +163,7 @@ async def test_what_a_lone_caller_asked_is_counted_like_all_else():
 
 
 async def test_who_leaves_in_its_turn_sends_nothing_and_delays_nobody():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         (gone,) = start(client, "GONE")
         await came(gone, told=client)
@@ -176,7 +175,7 @@ async def test_who_leaves_in_its_turn_sends_nothing_and_delays_nobody():
 
 
 async def test_who_goes_on_after_its_deadline_can_be_cancelled_as_ever():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [hangs]
 
@@ -194,14 +193,14 @@ async def test_who_goes_on_after_its_deadline_can_be_cancelled_as_ever():
 
 
 async def test_what_is_on_the_wire_may_finish_while_the_session_closes():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         task = await on_the_wire(session.client())
         await session.aclose()
         assert names(await task) == ["K"]
 
 
 async def test_what_does_not_finish_in_time_ends_with_the_session_and_not_with_the_task():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         session.okx.next = [hangs]
         task = await on_the_wire(session.client())
         await session.aclose()
@@ -215,7 +214,7 @@ async def test_what_does_not_finish_in_time_ends_with_the_session_and_not_with_t
 
 @pytest.mark.anyloop
 async def test_who_is_cancelled_while_the_session_closes_counts_as_cancelled():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [hangs]
         task = await on_the_wire(client)
@@ -228,7 +227,7 @@ async def test_who_is_cancelled_while_the_session_closes_counts_as_cancelled():
 
 
 async def test_who_closes_in_a_lone_callers_turn_tells_it_that_nothing_was_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         (task,) = start(session.client(), "K")
         await came(task, told=session)
         await session.aclose()
@@ -240,7 +239,7 @@ async def test_who_closes_in_a_lone_callers_turn_tells_it_that_nothing_was_sent(
 @pytest.mark.anyloop
 @pytest.mark.parametrize("turns", [0, 1, 2, 5])
 async def test_draining_answers_a_lone_caller(turns):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         (task,) = start(client, "K")
         for _ in range(turns + 1):

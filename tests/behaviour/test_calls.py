@@ -33,7 +33,6 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
-from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.support import (
     ASSETS,
@@ -289,7 +288,7 @@ async def test_a_wrong_clock_is_set_by_the_exchanges_own():
     async with at_exchange() as (exchange, client):
         exchange.clock_skew = 120
         assert len(await client.get_non_tradable_assets("CELT")) == 1
-        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_system_time", ASSETS]
+        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_time", ASSETS]
         await client.get_asset_valuation()
         assert len(exchange.log) == 4
 

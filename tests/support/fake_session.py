@@ -18,7 +18,6 @@ from okx_funding.api.spec import Endpoint
 from okx_funding.ratelimit.bucket import TokenBucket
 from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
-from okx_funding.scheduler.context import Context
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from tests.support import row, someone
@@ -116,16 +115,16 @@ class Okx:
         if sent.endpoint == "get_asset_valuation":
             worth = b'{"totalBal":"%d","ts":"1","details":{}}' % sent.number
             return Response(200, b'{"code":"0","msg":"","data":[' + worth + b"]}")
-        culprits = [key for key in sent.keys if key in self.bad]
-        if culprits:
-            names = " ".join(culprits) if self.named else "ccy"
+        invalid = [key for key in sent.keys if key in self.bad]
+        if invalid:
+            names = " ".join(invalid) if self.named else "ccy"
             return error(self.bad_code, f"Parameter {names} error")(sent)
         rows = rows_of(sent.keys or self.everything, sent.number)
         return Response(200, b'{"code":"0","msg":"","data":[' + rows + b"]}")
 
 
-class Wireless(Session):
-    """``async with Wireless() as session``: ``session.okx`` is the other side."""
+class FakeSession(Session):
+    """``async with FakeSession() as session``: ``session.okx`` is the other side."""
 
     def __init__(self, **okx: Any) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ from okx_funding import (
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, at_exchange, at_script, failure_of, hangs, now, someone, virtually
-from tests.wireless import Wireless
+from tests.support.fake_session import FakeSession
 
 pytestmark = pytest.mark.looptime
 
@@ -473,7 +473,7 @@ def test_a_limiter_must_be_one(limiter):
 
 
 async def test_a_client_of_a_given_session_closes_within_a_second_of_what_is_on_the_wire():
-    async with Wireless(latency=8.0) as session:
+    async with FakeSession(latency=8.0) as session:
         client, other = session.client(), session.client()
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(ccy)) for ccy in "AB"]
         goes_on = [asyncio.ensure_future(other.get_non_tradable_assets(ccy)) for ccy in "AB"]

@@ -18,17 +18,16 @@ from hypothesis.stateful import (
     rule,
 )
 
-from okx_funding import Policy
 from okx_funding import (
     ConnectError,
     OKXError,
+    Policy,
     ProtocolError,
     RateLimit,
     RequestTimeoutError,
 )
-from okx_funding.scheduler.context import Policy
 from okx_funding.wire.response import Response
-from tests.machines.road import Road, Trip
+from tests.properties.network import Network, Trip
 from tests.support import someone, virtual_loop
 
 pytestmark = pytest.mark.slow
@@ -72,9 +71,11 @@ class LineMachine(RuleBasedStateMachine):
     def begin(self, limit: RateLimit, way: float, jitter: float, cooldown: float) -> None:
         async def open_road() -> None:
             owner = someone()
-            self.road = Road(limit, way=way, jitter=jitter)
+            self.network = Network(limit, way=way, jitter=jitter)
             self.clients = [
-                self.road.client(credentials=owner, policy=Policy(refusal_cooldown=cooldown), max_retries=retries)
+                self.network.client(
+                    credentials=owner, policy=Policy(refusal_cooldown=cooldown), max_retries=retries
+                )
                 for retries in (2, 2, 0)
             ]
 
@@ -127,13 +128,13 @@ class LineMachine(RuleBasedStateMachine):
     @rule(names=st.lists(st.sampled_from(sorted(OUTCOMES)), min_size=1, max_size=4))
     def what_comes_next_goes_wrong(self, names: list[str]) -> None:
         for name in names:
-            self.road.next.append(partial(outcome, name))
+            self.network.next.append(partial(outcome, name))
 
     @rule(times=st.integers(1, 3))
     def somebody_else_spends(self, times: int) -> None:
         async def spend() -> None:
             for _ in range(times):
-                self.road.spend()
+                self.network.spend()
 
         self.spent = True
         self.run(spend())
@@ -151,7 +152,7 @@ class LineMachine(RuleBasedStateMachine):
 
     @invariant()
     def nobody_is_refused_unless_somebody_else_spends(self) -> None:
-        assert self.spent or not self.road.refused
+        assert self.spent or not self.network.refused
 
     @invariant()
     def whoever_was_answered_got_its_own(self) -> None:
@@ -162,14 +163,14 @@ class LineMachine(RuleBasedStateMachine):
             assert {each.ccy for each in call.result()} == set(self.wanted[call])
 
     def teardown(self) -> None:
-        if not hasattr(self, "road"):
+        if not hasattr(self, "network"):
             self.runner.close()
             return
         try:
-            self.road.next.clear()
+            self.network.next.clear()
             self.run(self.settle())
         finally:
-            self.run(self.road.aclose())
+            self.run(self.network.aclose())
             self.run(asyncio.sleep(0))
             self.runner.close()
 
@@ -178,10 +179,10 @@ class LineMachine(RuleBasedStateMachine):
             _, late = await asyncio.wait(self.waiting(), timeout=1000)
             assert not late, f"{len(late)} calls wait for ever"
         self.whoever_was_answered_got_its_own()
-        if self.road._in_flight.tasks:
-            await asyncio.wait(self.road._in_flight.tasks, timeout=1000)
+        if self.network._in_flight.tasks:
+            await asyncio.wait(self.network._in_flight.tasks, timeout=1000)
         await asyncio.sleep(400)
-        assert not self.road._in_flight
+        assert not self.network._in_flight
         for client in self.clients:
             for lane in client._calls.lanes.values():
                 bucket: Any = lane.queue.bucket

@@ -22,8 +22,8 @@ from okx_funding.scheduler.deadlines import SLICE
 from okx_funding.telemetry.events import RetryScheduled
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, VALUATION, failure_of, some
-from tests.wireless import (
-    Wireless,
+from tests.support.fake_session import (
+    FakeSession,
     broken,
     busy,
     came,
@@ -51,7 +51,7 @@ async def later(seconds, call):
 
 
 async def test_forty_callers_a_millisecond_apart_are_two_batches_on_a_busy_lane():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         calls = [client.get_non_tradable_assets(key) for key in some(41)]
         await asyncio.gather(*(later(0.001 * n, call) for n, call in enumerate(calls)))
@@ -59,7 +59,7 @@ async def test_forty_callers_a_millisecond_apart_are_two_batches_on_a_busy_lane(
 
 
 async def test_on_an_idle_lane_the_first_leaves_at_once_and_the_rest_gathers():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={ASSETS: RateLimit(2)})
         calls = [client.get_non_tradable_assets(key) for key in some(40)]
         await asyncio.gather(*(later(0.001 * n, call) for n, call in enumerate(calls)))
@@ -68,7 +68,7 @@ async def test_on_an_idle_lane_the_first_leaves_at_once_and_the_rest_gathers():
 
 
 async def test_a_gather_shares_its_batches_with_whoever_came_before():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
         await asyncio.sleep(0.1)
@@ -80,7 +80,7 @@ async def test_a_gather_shares_its_batches_with_whoever_came_before():
 
 
 async def test_a_batch_is_chosen_when_its_slot_is_won():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
         await asyncio.sleep(0.1)
@@ -93,7 +93,7 @@ async def test_a_batch_is_chosen_when_its_slot_is_won():
 
 
 async def test_a_key_that_waits_already_takes_no_second_place():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         await client.get_non_tradable_assets("FIRST")
         await asyncio.gather(
@@ -108,7 +108,7 @@ async def test_a_key_that_waits_already_takes_no_second_place():
 
 
 async def test_a_caller_with_a_thousand_currencies_delays_one_by_a_single_batch():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         long = asyncio.ensure_future(client.get_non_tradable_assets(some(1000)))
         await came(long, told=client)
@@ -118,7 +118,7 @@ async def test_a_caller_with_a_thousand_currencies_delays_one_by_a_single_batch(
 
 
 async def test_a_turn_is_no_longer_than_one_request():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         await client.get_non_tradable_assets("FIRST")
         long = asyncio.ensure_future(client.get_non_tradable_assets(some(50)))
@@ -131,7 +131,7 @@ async def test_a_turn_is_no_longer_than_one_request():
 
 
 async def test_two_long_callers_take_turns():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         await asyncio.gather(
             client.get_non_tradable_assets(some(100, "A")),
@@ -142,7 +142,7 @@ async def test_two_long_callers_take_turns():
 
 
 async def test_a_stream_of_long_callers_starves_nobody():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         streams = []
 
@@ -163,7 +163,7 @@ async def test_a_stream_of_long_callers_starves_nobody():
 
 
 async def test_what_a_long_caller_will_want_later_is_asked_at_once_for_somebody_else():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         await client.get_non_tradable_assets("FIRST")
         long = asyncio.ensure_future(client.get_non_tradable_assets(some(60)))
@@ -175,7 +175,7 @@ async def test_what_a_long_caller_will_want_later_is_asked_at_once_for_somebody_
 
 
 async def test_a_long_caller_goes_on_when_others_leave_with_its_keys():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         await client.get_non_tradable_assets("FIRST")
         other = asyncio.ensure_future(client.get_non_tradable_assets(some(60)))
@@ -188,7 +188,7 @@ async def test_a_long_caller_goes_on_when_others_leave_with_its_keys():
 
 
 async def test_a_higher_priority_lifts_what_waits_already():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={VALUATION: RateLimit(1)})
         await client.get_asset_valuation()
         waiting = [asyncio.ensure_future(client.get_asset_valuation(u)) for u in ("EUR", "USD")]
@@ -200,7 +200,7 @@ async def test_a_higher_priority_lifts_what_waits_already():
 
 
 async def test_a_higher_priority_never_sets_back_what_has_waited_for_long():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={VALUATION: RateLimit(1, 60)})
         await client.get_asset_valuation()
         old = asyncio.ensure_future(client.get_asset_valuation("EUR"))
@@ -215,7 +215,7 @@ async def test_a_higher_priority_never_sets_back_what_has_waited_for_long():
 
 async def failed_together(n):
     """The errors of ``n`` callers of one failed request."""
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(max_retries=0)
         session.okx.next = [unavailable]
         return await asyncio.gather(
@@ -259,7 +259,7 @@ async def test_an_error_keeps_no_answer_alive():
     gc.collect()
     gc.disable()
     try:
-        async with Wireless() as session:
+        async with FakeSession() as session:
             client = session.client(max_retries=0)
             session.okx.next = [error("50001", "x" * 5000, 503)]
             with pytest.raises(ServiceUnavailableError):
@@ -271,7 +271,7 @@ async def test_an_error_keeps_no_answer_alive():
 
 
 async def test_a_batch_that_may_pass_goes_back_to_the_head(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time(0.5))
         session.okx.next = [unavailable]
         one = asyncio.ensure_future(client.get_non_tradable_assets(some(20, "A")))
@@ -282,7 +282,7 @@ async def test_a_batch_that_may_pass_goes_back_to_the_head(dice):
 
 
 async def test_a_batch_that_goes_back_takes_newcomers_into_its_free_places(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [unavailable]
         first = asyncio.ensure_future(client.get_non_tradable_assets(some(5, "OLD")))
@@ -294,7 +294,7 @@ async def test_a_batch_that_goes_back_takes_newcomers_into_its_free_places(dice)
 
 async def test_a_batch_with_newcomers_waits_as_long_as_its_oldest_failure_says(dice):
     told: list[Any] = []
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(observer=told.append, **one_at_a_time())
         session.okx.next = [unavailable, unavailable]
         old = asyncio.ensure_future(client.get_non_tradable_assets("OLD"))
@@ -306,7 +306,7 @@ async def test_a_batch_with_newcomers_waits_as_long_as_its_oldest_failure_says(d
 
 @pytest.mark.parametrize("trouble", [unavailable, busy], ids=["failed", "refused"])
 async def test_a_request_that_repeats_any_currency_is_a_retry(dice, trouble):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [trouble]
         old = asyncio.gather(*map(client.get_non_tradable_assets, ("OLD", "AGED")))
@@ -317,7 +317,7 @@ async def test_a_request_that_repeats_any_currency_is_a_retry(dice, trouble):
 
 
 async def test_whoever_is_in_a_hurry_lifts_a_batch_that_goes_back(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [unavailable]
         calm = asyncio.ensure_future(client.get_non_tradable_assets("K", priority=-5))
@@ -330,7 +330,7 @@ async def test_whoever_is_in_a_hurry_lifts_a_batch_that_goes_back(dice):
 
 
 async def test_a_lone_caller_keeps_its_priority_when_it_goes_back(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [unavailable]
         calm = asyncio.ensure_future(client.get_non_tradable_assets("K", priority=-5))
@@ -341,7 +341,7 @@ async def test_a_lone_caller_keeps_its_priority_when_it_goes_back(dice):
 
 
 async def test_a_batch_that_goes_back_leaves_out_whoever_left(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [unavailable]
         gone = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
@@ -353,7 +353,7 @@ async def test_a_batch_that_goes_back_leaves_out_whoever_left(dice):
 
 
 async def test_a_batch_that_nobody_waits_for_any_more_is_not_sent_again(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [unavailable]
         gone = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
@@ -365,7 +365,7 @@ async def test_a_batch_that_nobody_waits_for_any_more_is_not_sent_again(dice):
 
 
 async def test_whoever_asks_for_the_same_meanwhile_shares_the_next_attempt(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [unavailable]
         first = asyncio.ensure_future(client.get_non_tradable_assets(["A", "B"]))
@@ -376,7 +376,7 @@ async def test_whoever_asks_for_the_same_meanwhile_shares_the_next_attempt(dice)
 
 
 async def test_attempts_are_counted_for_each_caller(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(max_retries=1, **one_at_a_time())
         session.okx.next = [unavailable, unavailable]
         old = asyncio.ensure_future(client.get_non_tradable_assets("K"))
@@ -387,7 +387,7 @@ async def test_attempts_are_counted_for_each_caller(dice):
 
 
 async def test_refusals_are_counted_for_each_caller():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [busy] * MAX_REFUSALS
         old = asyncio.ensure_future(client.get_non_tradable_assets("K"))
@@ -398,7 +398,7 @@ async def test_refusals_are_counted_for_each_caller():
 
 
 async def test_a_caller_of_two_batches_fails_with_the_one_that_fails(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(max_retries=0)
         session.okx.next = [unavailable]
         wide = asyncio.ensure_future(client.get_non_tradable_assets(some(30)))
@@ -424,7 +424,7 @@ async def turns_of(session):
     ids=["failure", "rows", "refused parameter"],
 )
 async def test_a_crowd_is_answered_in_slices(answer, bad):
-    async with Wireless(latency=0, bad=bad) as session:
+    async with FakeSession(latency=0, bad=bad) as session:
         client = session.client(max_retries=0)
         session.okx.next = [answer] if answer else []
         crowd = [asyncio.ensure_future(client.get_non_tradable_assets("K")) for _ in range(1800)]
@@ -436,7 +436,7 @@ async def test_a_crowd_is_answered_in_slices(answer, bad):
 
 @pytest.mark.turns
 async def test_deadlines_of_a_crowd_fire_in_slices():
-    async with Wireless(latency=9) as session:
+    async with FakeSession(latency=9) as session:
         client = session.client()
         crowd = [
             asyncio.ensure_future(client.get_non_tradable_assets("K", timeout=1))
@@ -458,7 +458,7 @@ async def expired(session, client, keys, timeout, *answers, **options):
 
 
 async def test_a_deadline_in_the_queue_says_that_nothing_was_sent():
-    async with Wireless(latency=3) as session:
+    async with FakeSession(latency=3) as session:
         client = session.client(**one_at_a_time())
         first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
         await asyncio.sleep(0.1)
@@ -467,12 +467,12 @@ async def test_a_deadline_in_the_queue_says_that_nothing_was_sent():
 
 
 async def test_a_deadline_on_the_wire_says_that_a_request_was_sent():
-    async with Wireless(latency=2) as session:
+    async with FakeSession(latency=2) as session:
         assert (await expired(session, session.client(), "K", 1)).sent
 
 
 async def test_a_deadline_on_the_wire_beside_another_request_says_that_one_was_sent():
-    async with Wireless(latency=2) as session:
+    async with FakeSession(latency=2) as session:
         client = session.client()
         other = asyncio.ensure_future(client.get_non_tradable_assets("OTHER"))
         await asyncio.sleep(0.1)
@@ -481,19 +481,19 @@ async def test_a_deadline_on_the_wire_beside_another_request_says_that_one_was_s
 
 
 async def test_a_deadline_after_a_refusal_says_that_a_request_was_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         assert (await expired(session, session.client(), "K", 0.5, busy)).sent
 
 
 async def test_a_deadline_in_the_back_off_says_that_a_request_was_sent(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         late = await expired(session, client, "K", 0.3, error("50013", status=429))
         assert late.sent
 
 
 async def test_a_deadline_while_no_connection_comes_about_says_that_nothing_was_sent(dice):
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client(max_retries=9)
         late = await expired(session, client, "K", 0.24, *[unreachable] * 9)
         assert len(session.okx.sent) > 1
@@ -501,7 +501,7 @@ async def test_a_deadline_while_no_connection_comes_about_says_that_nothing_was_
 
 
 async def test_a_deadline_of_one_who_came_after_the_failure_says_that_nothing_was_sent(dice):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         session.okx.next = [broken]
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
@@ -516,7 +516,7 @@ async def test_a_deadline_of_one_who_came_after_the_failure_says_that_nothing_wa
 
 
 async def test_a_deadline_with_some_rows_at_hand_says_that_a_request_was_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         call = asyncio.ensure_future(client.get_non_tradable_assets(some(25), timeout=1.1))
         await asyncio.sleep(0.1)
@@ -525,7 +525,7 @@ async def test_a_deadline_with_some_rows_at_hand_says_that_a_request_was_sent():
 
 
 async def test_a_deadline_with_only_remembered_rows_says_that_nothing_was_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         await client.get_non_tradable_assets("OLD")
         session.okx.latency = 3
@@ -539,7 +539,7 @@ async def test_a_deadline_with_only_remembered_rows_says_that_nothing_was_sent()
 
 
 async def test_calls_without_currencies_share_one_request():
-    async with Wireless(everything=("A", "B")) as session:
+    async with FakeSession(everything=("A", "B")) as session:
         client = session.client()
         answers = await asyncio.gather(*(client.get_non_tradable_assets() for _ in range(50)))
         assert session.okx.asked == [()]
@@ -548,7 +548,7 @@ async def test_calls_without_currencies_share_one_request():
 
 
 async def test_all_and_some_are_different_questions():
-    async with Wireless(everything=("A", "B")) as session:
+    async with FakeSession(everything=("A", "B")) as session:
         client = session.client()
         both, one = await asyncio.gather(
             client.get_non_tradable_assets(), client.get_non_tradable_assets("A")

@@ -14,8 +14,8 @@ from okx_funding import ClientClosedError, FundingClient, RateLimit
 from okx_funding.errors import OKXError
 from okx_funding.simulator import SimulatedExchange, in_thread
 from tests.support import ASSETS, VALUATION, failure_of, now, some, someone, start
-from tests.wireless import (
-    Wireless,
+from tests.support.fake_session import (
+    FakeSession,
     error,
     hangs,
     names,
@@ -35,7 +35,7 @@ LIMIT = {"rate_limits": {ASSETS: RateLimit(1), VALUATION: RateLimit(1)}}
 
 
 async def test_who_waits_for_a_slot_is_told_at_once_and_nothing_was_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         await client.get_non_tradable_assets("FIRST")
         waiting = start(client, *some(30), some(50, "L"))
@@ -50,7 +50,7 @@ async def test_who_waits_for_a_slot_is_told_at_once_and_nothing_was_sent():
 
 
 async def test_who_is_in_a_back_off_is_told_at_once_and_something_was_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [error("50013", status=429)]
         (waiting,) = start(client, "K")
@@ -63,8 +63,8 @@ async def test_who_is_in_a_back_off_is_told_at_once_and_something_was_sent():
         assert len(session.okx.sent) == 1
 
 
-async def test_who_waits_for_an_inquest_is_told_at_once():
-    async with Wireless(bad={"K3"}) as session:
+async def test_who_waits_for_a_bisection_is_told_at_once():
+    async with FakeSession(bad={"K3"}) as session:
         client = session.client(**LIMIT)
         waiting = start(client, *some(20))
         await asyncio.sleep(0.5)
@@ -79,7 +79,7 @@ async def test_who_waits_for_an_inquest_is_told_at_once():
 
 @pytest.mark.parametrize("latency", [0.3, 1.5])
 async def test_a_part_on_the_wire_may_finish_and_no_other_follows(latency):
-    async with Wireless(bad={"K19"}, latency=latency) as session:
+    async with FakeSession(bad={"K19"}, latency=latency) as session:
         client = session.client()
         waiting = start(client, *some(20))
         await asyncio.sleep(latency * 1.2)
@@ -100,7 +100,7 @@ async def test_a_part_on_the_wire_may_finish_and_no_other_follows(latency):
 
 
 async def test_what_is_on_the_wire_is_answered_within_the_grace():
-    async with Wireless(latency=0.9) as session:
+    async with FakeSession(latency=0.9) as session:
         client = session.client()
         (flying,) = start(client, "K")
         await asyncio.sleep(0.1)
@@ -110,7 +110,7 @@ async def test_what_is_on_the_wire_is_answered_within_the_grace():
 
 
 async def test_what_takes_longer_than_the_grace_is_cut():
-    async with Wireless(latency=60) as session:
+    async with FakeSession(latency=60) as session:
         client = session.client()
         flying = start(client, "K", ["K", "L"])
         await asyncio.sleep(0.1)
@@ -124,7 +124,7 @@ async def test_what_takes_longer_than_the_grace_is_cut():
 
 
 async def test_what_fails_within_the_grace_is_not_tried_again():
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         client = session.client()
         session.okx.next = [unavailable, error("50011", status=429), error("51000")]
         flying = start(client, "K")
@@ -141,7 +141,7 @@ async def test_what_fails_within_the_grace_is_not_tried_again():
 
 
 async def test_who_waits_while_the_clock_is_learned_is_told():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [error("50102", status=401)]
         okx, answer = session.okx, session.okx.answer
@@ -162,7 +162,7 @@ async def test_who_waits_while_the_clock_is_learned_is_told():
 
 
 async def test_a_wrong_clock_within_the_grace_makes_no_noise():
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         client = session.client()
         session.okx.next = [error("50102", status=401)]
         (waiting,) = start(client, "K")
@@ -178,7 +178,7 @@ async def test_a_wrong_clock_within_the_grace_makes_no_noise():
 
 @pytest.mark.parametrize("own", ["session", "client"])
 async def test_a_drain_answers_everybody_first(own):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         waiting = start(client, "FIRST", *some(30), some(50, "L"))
         await asyncio.sleep(0.1)
@@ -190,7 +190,7 @@ async def test_a_drain_answers_everybody_first(own):
 
 
 async def test_a_drain_waits_for_the_older_of_two_requests_with_one_currency():
-    async with Wireless(latency=3) as session:
+    async with FakeSession(latency=3) as session:
         client = session.client()
         (older,) = start(client, "K")
         await asyncio.sleep(0.5)
@@ -201,8 +201,8 @@ async def test_a_drain_waits_for_the_older_of_two_requests_with_one_currency():
         assert [numbers(each) for each in await outcomes(older, newer)] == [[1], [2]]
 
 
-async def test_a_drain_waits_for_retries_and_inquests():
-    async with Wireless(bad={"BAD"}) as session:
+async def test_a_drain_waits_for_retries_and_bisections():
+    async with FakeSession(bad={"BAD"}) as session:
         client = session.client(**LIMIT)
         session.okx.next = [unavailable, error("50011", status=429)]
         waiting = start(client, *some(10), "BAD")
@@ -216,7 +216,7 @@ async def test_a_drain_waits_for_retries_and_inquests():
 
 @pytest.mark.parametrize("own", ["session", "client"])
 async def test_a_drain_takes_no_longer_than_it_may(own):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         waiting = start(client, *some(200))
         await asyncio.sleep(0.1)
@@ -231,7 +231,7 @@ async def test_a_drain_takes_no_longer_than_it_may(own):
 
 @pytest.mark.parametrize("own", ["session", "client"])
 async def test_new_calls_are_refused_during_a_drain(own):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         waiting = start(client, *some(40))
         await asyncio.sleep(0.1)
@@ -246,7 +246,7 @@ async def test_new_calls_are_refused_during_a_drain(own):
 
 @pytest.mark.parametrize("own", ["session", "client"])
 async def test_a_drain_that_is_cancelled_closes_at_once(own):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         waiting = start(client, *some(60))
         await asyncio.sleep(0.1)
@@ -264,7 +264,7 @@ async def test_a_drain_that_is_cancelled_closes_at_once(own):
 
 
 async def test_a_close_during_a_drain_ends_it():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         waiting = start(client, *some(100))
         await asyncio.sleep(0.1)
@@ -278,7 +278,7 @@ async def test_a_close_during_a_drain_ends_it():
 
 
 async def test_a_drain_with_nobody_waiting_is_a_close():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
         began = now()
@@ -288,7 +288,7 @@ async def test_a_drain_with_nobody_waiting_is_a_close():
 
 
 async def test_a_drain_from_within_a_callers_task_answers_the_others():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
 
         async def one():
@@ -306,7 +306,7 @@ async def test_a_drain_from_within_a_callers_task_answers_the_others():
 
 
 async def test_many_closes_at_once_wait_for_the_one():
-    async with Wireless(latency=60) as session:
+    async with FakeSession(latency=60) as session:
         client = session.client()
         flying = start(client, "K")
         await asyncio.sleep(0.1)
@@ -323,7 +323,7 @@ async def test_many_closes_at_once_wait_for_the_one():
 
 
 async def test_a_cancelled_close_goes_on_closing():
-    async with Wireless(latency=60) as session:
+    async with FakeSession(latency=60) as session:
         client = session.client()
         (flying,) = start(client, "K")
         await asyncio.sleep(0.1)
@@ -336,7 +336,7 @@ async def test_a_cancelled_close_goes_on_closing():
 
 
 async def test_a_client_and_its_session_may_close_at_once():
-    async with Wireless(latency=0.2) as session:
+    async with FakeSession(latency=0.2) as session:
         client = session.client()
         (flying,) = start(client, "K")
         await asyncio.sleep(0.1)
@@ -345,7 +345,7 @@ async def test_a_client_and_its_session_may_close_at_once():
 
 
 async def test_closing_twice_changes_nothing():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
         before = client.statistics()
@@ -359,7 +359,7 @@ async def test_closing_twice_changes_nothing():
 
 @pytest.mark.parametrize("own", ["session", "client"])
 async def test_what_is_closed_takes_no_calls_and_sends_nothing(own):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
         await (session if own == "session" else client).aclose()
@@ -368,7 +368,6 @@ async def test_what_is_closed_takes_no_calls_and_sends_nothing(own):
             client.get_non_tradable_assets("K", max_age=60),
             client.get_non_tradable_assets(some(50), timeout=1),
             client.get_asset_valuation(),
-            client.get_user_id(),
         ):
             assert not (await failure_of(call, ClientClosedError)).sent
         assert await client.get_non_tradable_assets([]) == []
@@ -379,7 +378,7 @@ async def test_what_is_closed_takes_no_calls_and_sends_nothing(own):
 async def test_a_block_that_fails_tells_whoever_waits():
     waiting = []
     with contextlib.suppress(KeyError):
-        async with Wireless() as session, session.client(**LIMIT) as client:
+        async with FakeSession() as session, session.client(**LIMIT) as client:
             waiting += start(client, *some(40))
             await asyncio.sleep(0.1)
             raise KeyError("mine")
@@ -396,7 +395,7 @@ def user():
 
 
 async def test_only_the_callers_of_the_closed_client_are_told(user):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         mine, yours = (session.client(credentials=user, **LIMIT) for _ in range(2))
         await mine.get_non_tradable_assets("FIRST")
         my_calls = start(mine, "A", ["A", "B"], some(50))
@@ -412,7 +411,7 @@ async def test_only_the_callers_of_the_closed_client_are_told(user):
 
 
 async def test_a_shared_request_on_the_wire_answers_both(user):
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         mine, yours = (session.client(credentials=user) for _ in range(2))
         calls = [*start(mine, "A"), *start(yours, ["A", "B"])]
         await asyncio.sleep(0.1)
@@ -421,7 +420,7 @@ async def test_a_shared_request_on_the_wire_answers_both(user):
 
 
 async def test_a_shared_request_that_fails_is_tried_again_for_the_open_client_only(user):
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         mine, yours = (session.client(credentials=user) for _ in range(2))
         session.okx.next = [unavailable]
         (my_call,) = start(mine, ["A", "B"])
@@ -434,8 +433,8 @@ async def test_a_shared_request_that_fails_is_tried_again_for_the_open_client_on
         await nothing_left(session)
 
 
-async def test_an_inquest_goes_on_for_the_open_client(user):
-    async with Wireless(bad={"K3"}) as session:
+async def test_a_bisection_goes_on_for_the_open_client(user):
+    async with FakeSession(bad={"K3"}) as session:
         mine, yours = (session.client(credentials=user, **LIMIT) for _ in range(2))
         my_calls, your_calls = start(mine, *some(20)), start(yours, *some(10))
         await asyncio.sleep(0.5)
@@ -449,7 +448,7 @@ async def test_an_inquest_goes_on_for_the_open_client(user):
 
 
 async def test_a_drain_of_one_client_waits_for_its_own_callers_only(user):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         mine, yours = (session.client(credentials=user, **LIMIT) for _ in range(2))
         my_calls, your_calls = start(mine, *some(30)), start(yours, some(100, "L"))
         await asyncio.sleep(0.1)
@@ -498,7 +497,7 @@ def test_a_loop_that_ends_without_closing_gives_one_warning_and_no_noise(moment,
 
 
 async def test_a_hanging_request_delays_nothing_once_the_session_is_closed():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [hangs]
         (flying,) = start(client, "K")

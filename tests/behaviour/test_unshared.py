@@ -12,7 +12,15 @@ from okx_funding.api.assets import GET_ASSET_VALUATION, GET_NON_TRADABLE_ASSETS
 from okx_funding.errors import InvalidParameterError, OutcomeUnknownError
 from okx_funding.scheduler.calls import keys_of, params_of
 from tests.support import failure_of
-from tests.wireless import Wireless, broken, busy, error, nothing_left, outcomes, unreachable
+from tests.support.fake_session import (
+    FakeSession,
+    broken,
+    busy,
+    error,
+    nothing_left,
+    outcomes,
+    unreachable,
+)
 
 pytestmark = pytest.mark.looptime
 
@@ -33,7 +41,7 @@ def ask(client, max_age=None, **params):
 
 
 async def test_equal_calls_at_once_are_a_request_each():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await asyncio.gather(*(ask(client, ccy="BTC", amt="1") for _ in range(20)))
         assert len(session.okx.sent) == 20
@@ -41,7 +49,7 @@ async def test_equal_calls_at_once_are_a_request_each():
 
 
 async def test_nothing_is_remembered_and_nothing_is_joined():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         first = ask(client, max_age=60, ccy="BTC")
         await asyncio.sleep(0.3)
@@ -62,7 +70,7 @@ async def test_nothing_is_remembered_and_nothing_is_joined():
     ],
 )
 async def test_what_may_have_been_done_is_never_sent_again(answer, kind, sent):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [answer]
         (outcome,) = await outcomes(ask(client, ccy="BTC"))
@@ -72,7 +80,7 @@ async def test_what_may_have_been_done_is_never_sent_again(answer, kind, sent):
 
 
 async def test_a_refused_call_puts_nothing_into_quarantine():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [error("51000")]
         assert (await failure_of(ask(client), InvalidParameterError)).currencies == ()
@@ -80,7 +88,7 @@ async def test_a_refused_call_puts_nothing_into_quarantine():
 
 
 async def test_who_leaves_does_not_end_what_is_on_the_wire():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         call = ask(session.client(), ccy="BTC")
         await asyncio.sleep(0.3)
         call.cancel()
@@ -90,10 +98,16 @@ async def test_who_leaves_does_not_end_what_is_on_the_wire():
 
 def test_keys_become_arguments_again():
     one = {"ccy": "BTC", "type": "1"}
-    assert params_of(GET_ASSET_VALUATION, keys_of(GET_ASSET_VALUATION, {**one, "chain": None}), ()) == one
+    assert (
+        params_of(GET_ASSET_VALUATION, keys_of(GET_ASSET_VALUATION, {**one, "chain": None}), ())
+        == one
+    )
     assert params_of(MOVE, keys_of(MOVE, one), ()) == one
     assert keys_of(MOVE, one) != keys_of(MOVE, one)
     assert keys_of(GET_ASSET_VALUATION, one) == keys_of(GET_ASSET_VALUATION, one)
     some = keys_of(GET_NON_TRADABLE_ASSETS, {"ccy": ("A", "B")})
     assert (some, params_of(GET_NON_TRADABLE_ASSETS, some, ())) == (("A", "B"), {"ccy": ["A", "B"]})
-    assert params_of(GET_NON_TRADABLE_ASSETS, keys_of(GET_NON_TRADABLE_ASSETS, {"ccy": None}), ()) == {}
+    assert (
+        params_of(GET_NON_TRADABLE_ASSETS, keys_of(GET_NON_TRADABLE_ASSETS, {"ccy": None}), ())
+        == {}
+    )

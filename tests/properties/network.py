@@ -1,4 +1,4 @@
-"""A session with a road instead of sockets, and a judge of arrivals at its end."""
+"""A session with a network instead of sockets, and a judge of arrivals at its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from okx_funding.api.spec import Endpoint
 from okx_funding.api.table import ENDPOINTS
 from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
-from okx_funding.scheduler.context import Context
 from okx_funding.simulator import Judge, make_judge
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
@@ -45,7 +44,7 @@ class Trip:
     refused: bool = False
 
 
-class Road(Session):
+class Network(Session):
     """Each way takes ``way`` seconds and by chance up to ``jitter`` more."""
 
     def __init__(

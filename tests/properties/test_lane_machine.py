@@ -40,13 +40,12 @@ from okx_funding.api.spec import Endpoint
 from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
-from okx_funding.scheduler.context import MAX_REFUSALS, Context
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop
-from tests.wireless import (
+from tests.support.fake_session import (
     Answer,
+    FakeSession,
     Sent,
-    Wireless,
     broken,
     busy,
     error,
@@ -108,7 +107,7 @@ class Request(Sent):
         return key in self.keys if key is not None else not self.keys
 
 
-class Told(Wireless):
+class Told(FakeSession):
     """A session whose requests end when the machine says so, and how it says."""
 
     def __init__(self, callers: list[Caller]) -> None:
@@ -370,7 +369,7 @@ class LaneMachine(RuleBasedStateMachine):
         else:
             self.judge_failure(caller, failure)
 
-    def judge_rows(self, caller: Caller, rows: list[Any], culprits: tuple[str, ...]) -> None:
+    def judge_rows(self, caller: Caller, rows: list[Any], invalid: tuple[str, ...]) -> None:
         """Exactly its rows, in its order, each currency's from one request it may have shared."""
         got = {key: list(of) for key, of in itertools.groupby(rows, key=lambda each: each.ccy)}
         if caller.keys == (None,):
@@ -382,10 +381,10 @@ class LaneMachine(RuleBasedStateMachine):
         for key in caller.keys:
             assert key is not None
             if key in got:
-                assert key not in culprits
+                assert key not in invalid
                 self.judge_age(caller, key, set(numbers(got[key])))
             else:
-                assert key in culprits or key.startswith("NO")
+                assert key in invalid or key.startswith("NO")
 
     def judge_age(self, caller: Caller, key: str | None, came_with: set[int]) -> None:
         (number,) = came_with
@@ -396,13 +395,13 @@ class LaneMachine(RuleBasedStateMachine):
         assert caller.ended is None or sent.ended <= caller.ended
 
     def judge_refusal(self, caller: Caller, failure: InvalidParameterError) -> None:
-        """Each culprit stood alone, and was refused while the caller waited."""
+        """Each invalid stood alone, and was refused while the caller waited."""
         assert failure.currencies
-        for culprit in failure.currencies:
-            assert culprit in caller.keys
-            assert culprit in str(failure)
+        for invalid in failure.currencies:
+            assert invalid in caller.keys
+            assert invalid in str(failure)
             assert any(
-                sent.keys == (culprit,) and sent.refused and sent.ended > caller.came
+                sent.keys == (invalid,) and sent.refused and sent.ended > caller.came
                 for sent in self.session.requests
             )
         self.judge_rows(caller, list(failure.rows), failure.currencies)

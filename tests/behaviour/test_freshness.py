@@ -16,7 +16,15 @@ from okx_funding import (
 )
 from okx_funding.scheduler.answers import CACHE_SIZE as MEMORY
 from tests.support import ASSETS, VALUATION, failure_of, now, some, someone
-from tests.wireless import Wireless, error, names, nothing_left, numbers, outcomes, unavailable
+from tests.support.fake_session import (
+    FakeSession,
+    error,
+    names,
+    nothing_left,
+    numbers,
+    outcomes,
+    unavailable,
+)
 
 pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("dice")]
 
@@ -25,7 +33,7 @@ pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("dice")]
 
 
 async def test_by_default_an_answer_was_asked_after_the_call():
-    async with Wireless(latency=0.1) as session:
+    async with FakeSession(latency=0.1) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(20)})
 
         async def call(number):
@@ -39,7 +47,7 @@ async def test_by_default_an_answer_was_asked_after_the_call():
 
 
 async def test_nobody_is_given_what_was_asked_before_it_came():
-    async with Wireless(latency=0.1) as session:
+    async with FakeSession(latency=0.1) as session:
         client = session.client()
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.05)
@@ -51,7 +59,7 @@ async def test_nobody_is_given_what_was_asked_before_it_came():
 
 
 async def test_nothing_is_remembered_where_nobody_accepts_an_old_answer():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets(some(20))
         assert not client._calls.lanes[ASSETS].batcher._answers
@@ -60,7 +68,7 @@ async def test_nothing_is_remembered_where_nobody_accepts_an_old_answer():
 
 
 async def test_max_age_takes_an_answer_from_memory():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets(["A", "B"], max_age=0)
         await asyncio.sleep(5)
@@ -71,7 +79,7 @@ async def test_max_age_takes_an_answer_from_memory():
 
 
 async def test_the_age_counts_from_the_sending_and_not_from_the_answer():
-    async with Wireless(latency=2) as session:
+    async with FakeSession(latency=2) as session:
         client = session.client()
         await client.get_non_tradable_assets("K", max_age=0)
         assert numbers(await client.get_non_tradable_assets("K", max_age=1.9)) == [2]
@@ -79,7 +87,7 @@ async def test_the_age_counts_from_the_sending_and_not_from_the_answer():
 
 
 async def test_what_is_too_old_is_asked_anew():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K", max_age=0)
         await asyncio.sleep(5)
@@ -88,7 +96,7 @@ async def test_what_is_too_old_is_asked_anew():
 
 @pytest.mark.parametrize("old", [math.inf, 1e300, 10**400, 1e10], ids=["inf", "1e300", "int", "n"])
 async def test_any_age_will_do_but_there_must_have_been_an_answer(old):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         assert numbers(await client.get_non_tradable_assets("K", max_age=old)) == [1]
         await asyncio.sleep(1e6)
@@ -97,7 +105,7 @@ async def test_any_age_will_do_but_there_must_have_been_an_answer(old):
 
 @pytest.mark.parametrize("none", [0, 0.0, -1, -math.inf])
 async def test_no_age_takes_nothing_old(none):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K", max_age=0)
         assert numbers(await client.get_non_tradable_assets("K", max_age=none)) == [2]
@@ -105,14 +113,14 @@ async def test_no_age_takes_nothing_old(none):
 
 @pytest.mark.parametrize("bad", [math.nan, "5", True, [1]], ids=repr)
 async def test_an_age_is_a_number(bad):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         with pytest.raises(InvalidArgumentError, match="max_age"):
             await session.client().get_non_tradable_assets("K", max_age=bad)
         assert session.okx.sent == []
 
 
 async def test_what_is_there_is_taken_and_the_rest_is_asked():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets(["A", "B"], max_age=0)
         await asyncio.sleep(1)
@@ -122,7 +130,7 @@ async def test_what_is_there_is_taken_and_the_rest_is_asked():
 
 
 async def test_a_currency_without_rows_is_remembered_as_such():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("NOTHING", max_age=0)
         assert await client.get_non_tradable_assets("NOTHING", max_age=9) == []
@@ -130,7 +138,7 @@ async def test_a_currency_without_rows_is_remembered_as_such():
 
 
 async def test_all_is_remembered_and_is_no_answer_for_one():
-    async with Wireless(everything=("A", "B")) as session:
+    async with FakeSession(everything=("A", "B")) as session:
         client = session.client()
         await client.get_non_tradable_assets(max_age=0)
         assert numbers(await client.get_non_tradable_assets(max_age=9)) == [1, 1]
@@ -138,7 +146,7 @@ async def test_all_is_remembered_and_is_no_answer_for_one():
 
 
 async def test_valuations_are_remembered_by_unit():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={VALUATION: RateLimit(10)})
         euros = await client.get_asset_valuation("EUR", max_age=0)
         dollars = await client.get_asset_valuation("USD", max_age=60)
@@ -149,7 +157,7 @@ async def test_valuations_are_remembered_by_unit():
 
 
 async def test_what_is_given_from_memory_is_ones_own_list():
-    async with Wireless(everything=("A", "B", "C")) as session:
+    async with FakeSession(everything=("A", "B", "C")) as session:
         client, okx = session.client(), session.okx
         for keys in ("A", ["A", "B"], None):
             (await client.get_non_tradable_assets(keys, max_age=0)).clear()
@@ -162,7 +170,7 @@ async def test_what_is_given_from_memory_is_ones_own_list():
 
 
 async def test_an_older_answer_never_replaces_a_newer_one():
-    async with Wireless(latency=2) as session:
+    async with FakeSession(latency=2) as session:
         client = session.client()
         slow = asyncio.ensure_future(client.get_non_tradable_assets("K", max_age=0))
         await asyncio.sleep(0.5)
@@ -173,7 +181,7 @@ async def test_an_older_answer_never_replaces_a_newer_one():
 
 
 async def test_memory_is_enough_for_whom_the_queue_is_too_long():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         await client.get_non_tradable_assets("K", max_age=0)
         crowd = asyncio.ensure_future(client.get_non_tradable_assets(some(200)))
@@ -190,7 +198,7 @@ async def test_memory_is_enough_for_whom_the_queue_is_too_long():
 
 
 async def test_max_age_joins_a_request_on_the_wire():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         first = asyncio.ensure_future(client.get_non_tradable_assets(["A", "B"]))
         await asyncio.sleep(0.6)
@@ -201,7 +209,7 @@ async def test_max_age_joins_a_request_on_the_wire():
 
 
 async def test_a_request_that_left_too_early_is_not_joined():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.6)
@@ -210,7 +218,7 @@ async def test_a_request_that_left_too_early_is_not_joined():
 
 
 async def test_each_key_is_taken_from_where_it_is():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         await client.get_non_tradable_assets(["OLD", "OLDER"], max_age=0)
         flying = asyncio.ensure_future(client.get_non_tradable_assets(["FLYING", "HIGH"]))
@@ -224,7 +232,7 @@ async def test_each_key_is_taken_from_where_it_is():
 
 
 async def test_a_currency_that_has_no_rows_in_memory_is_not_taken_for_a_refused_one():
-    async with Wireless(bad={"BAD"}) as session:
+    async with FakeSession(bad={"BAD"}) as session:
         client = session.client()
         await client.get_non_tradable_assets("NONE", max_age=0)
         call = client.get_non_tradable_assets(["GOOD", "NONE", "BAD"], max_age=9)
@@ -234,7 +242,7 @@ async def test_a_currency_that_has_no_rows_in_memory_is_not_taken_for_a_refused_
 
 
 async def test_who_joined_is_answered_though_the_first_has_left():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.3)
@@ -246,7 +254,7 @@ async def test_who_joined_is_answered_though_the_first_has_left():
 
 
 async def test_who_joined_does_not_ask_anew_where_another_came_with_the_first():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         first = [asyncio.ensure_future(client.get_non_tradable_assets("K")) for _ in range(2)]
         await asyncio.sleep(0.3)
@@ -258,7 +266,7 @@ async def test_who_joined_does_not_ask_anew_where_another_came_with_the_first():
 
 
 async def test_who_joined_and_left_is_missed_by_nobody():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client()
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.3)
@@ -271,7 +279,7 @@ async def test_who_joined_and_left_is_missed_by_nobody():
 
 
 async def test_a_joined_request_that_fails_is_tried_again_for_the_joiner():
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         client = session.client(max_retries=1)
         session.okx.next = [unavailable, unavailable]
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
@@ -286,8 +294,8 @@ async def test_a_joined_request_that_fails_is_tried_again_for_the_joiner():
         assert numbers(ended[2]) == [3]
 
 
-async def test_a_joined_part_of_an_inquest_answers_the_joiner_too():
-    async with Wireless(latency=1, bad={"K19"}) as session:
+async def test_a_joined_part_of_a_bisection_answers_the_joiner_too():
+    async with FakeSession(latency=1, bad={"K19"}) as session:
         client = session.client()
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, some(20))))
         await asyncio.sleep(1.5)
@@ -306,7 +314,7 @@ async def test_a_joined_part_of_an_inquest_answers_the_joiner_too():
     "failure", [error("50001", status=503), error("50111", status=401), error("51000")]
 )
 async def test_a_failure_is_never_remembered(failure):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(max_retries=0)
         session.okx.next = [failure]
         await outcomes(client.get_non_tradable_assets("K", max_age=0))
@@ -314,7 +322,7 @@ async def test_a_failure_is_never_remembered(failure):
 
 
 async def test_a_failure_leaves_the_last_answer_in_memory():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(max_retries=0)
         await client.get_non_tradable_assets("K", max_age=0)
         session.okx.next = [unavailable]
@@ -323,7 +331,7 @@ async def test_a_failure_leaves_the_last_answer_in_memory():
 
 
 async def test_a_request_in_its_back_off_is_not_joined():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [unavailable]
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
@@ -334,7 +342,7 @@ async def test_a_request_in_its_back_off_is_not_joined():
 
 
 async def test_memory_is_bounded():
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1000)})
         await client.get_non_tradable_assets("FIRST", max_age=0)
         await client.get_non_tradable_assets(some(MEMORY))
@@ -357,7 +365,7 @@ async def test_memory_is_bounded():
 )
 async def test_nobody_is_given_what_another_was_told(other):
     user = someone()
-    async with Wireless(latency=1) as session:
+    async with FakeSession(latency=1) as session:
         mine = session.client(credentials=user)
         yours = session.client(credentials=user if other else someone(), **other)
         await mine.get_non_tradable_assets("K", max_age=0)
@@ -369,7 +377,7 @@ async def test_nobody_is_given_what_another_was_told(other):
 
 async def test_clients_of_one_user_in_one_session_share_their_memory():
     user = someone()
-    async with Wireless() as session:
+    async with FakeSession() as session:
         one, two = session.client(credentials=user), session.client(credentials=user)
         await one.get_non_tradable_assets("K", max_age=0)
         assert numbers(await two.get_non_tradable_assets("K", max_age=60)) == [1]

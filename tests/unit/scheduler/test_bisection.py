@@ -23,8 +23,8 @@ from okx_funding.scheduler.pending import PendingKey
 from okx_funding.scheduler.quarantine import QUARANTINE, QUARANTINED
 from okx_funding.wire.codes import ERROR_OF_CODE
 from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
-from tests.wireless import (
-    Wireless,
+from tests.support.fake_session import (
+    FakeSession,
     broken,
     busy,
     came,
@@ -45,63 +45,63 @@ PARAMETER_CODES = [code for code, kind in ERROR_OF_CODE.items() if kind is Inval
 # -- the rules ----------------------------------------------------------------------------------
 
 
-def nobody(_culprits):
+def nobody(_invalid):
     """OKX's usual words."""
     return "Parameter ccy error"
 
 
-def everybody(culprits):
-    return f"Parameter ccy {','.join(culprits)} error"
+def everybody(invalid):
+    return f"Parameter ccy {','.join(invalid)} error"
 
 
-def the_first(culprits):
-    return f"Parameter {culprits[0]} error"
+def the_first(invalid):
+    return f"Parameter {invalid[0]} error"
 
 
 def refusal(message=""):
     return InvalidParameterError("51000", message, 400, ASSETS)
 
 
-def investigate(keys, culprits, says=nobody):
-    """The requests an inquest costs, whom it found, and whom it gave up on."""
+def investigate(keys, invalid, says=nobody):
+    """The requests a bisection costs, whom it found, and whom it gave up on."""
 
     def message(part):
-        return says([key for key in part if key in culprits] or ["nobody"])
+        return says([key for key in part if key in invalid] or ["nobody"])
 
-    inquest = Bisection([PendingKey(key, 0.0) for key in keys], refusal(message(keys)))
+    bisection = Bisection([PendingKey(key, 0.0) for key in keys], refusal(message(keys)))
     requests, found = 0, set()
-    while (part := inquest.next_group()) and not inquest.is_inconclusive:
+    while (part := bisection.next_group()) and not bisection.is_inconclusive:
         requests += 1
         assert requests <= 100
         assert set(part) <= set(keys)
-        if culprits.isdisjoint(part):
-            inquest.passed(part)
+        if invalid.isdisjoint(part):
+            bisection.passed(part)
         else:
-            found |= {inquest.refused(part, message(part))} - {None}
-    return requests, found, inquest.suspects
+            found |= {bisection.refused(part, message(part))} - {None}
+    return requests, found, bisection.suspects
 
 
-@pytest.mark.parametrize(("culprits", "most"), [(1, 9), (2, 14)])
-def test_few_culprits_cost_few_requests_wherever_they_are(culprits, most):
-    for places in itertools.combinations(TWENTY, culprits):
+@pytest.mark.parametrize(("invalid", "most"), [(1, 9), (2, 14)])
+def test_few_invalid_cost_few_requests_wherever_they_are(invalid, most):
+    for places in itertools.combinations(TWENTY, invalid):
         requests, found, left = investigate(TWENTY, set(places))
         assert (found, left) == (set(places), [])
         assert requests <= most
 
 
-@pytest.mark.parametrize(("culprits", "most"), [(3, 18), (4, 22)])
+@pytest.mark.parametrize(("invalid", "most"), [(3, 18), (4, 22)])
 @pytest.mark.slow
-def test_four_culprits_cost_22_requests_at_most(culprits, most):
+def test_four_invalid_cost_22_requests_at_most(invalid, most):
     chance = random.Random(4)
     for _ in range(1500):
-        places = set(chance.sample(TWENTY, culprits))
+        places = set(chance.sample(TWENTY, invalid))
         requests, found, left = investigate(TWENTY, places)
         assert (found, left) == (places, [])
         assert requests <= most
 
 
 @pytest.mark.parametrize(
-    ("culprits", "says", "most"),
+    ("invalid", "says", "most"),
     [
         (1, everybody, 2),
         (2, everybody, 3),
@@ -111,8 +111,8 @@ def test_four_culprits_cost_22_requests_at_most(culprits, most):
         (4, the_first, 11),
     ],
 )
-def test_a_message_that_names_them_saves_requests(culprits, says, most):
-    for places in itertools.combinations(TWENTY[:10] + TWENTY[15:], culprits):
+def test_a_message_that_names_them_saves_requests(invalid, says, most):
+    for places in itertools.combinations(TWENTY[:10] + TWENTY[15:], invalid):
         requests, found, left = investigate(TWENTY, set(places), says)
         assert (found, left) == (set(places), [])
         assert requests <= most
@@ -120,9 +120,9 @@ def test_a_message_that_names_them_saves_requests(culprits, says, most):
 
 @pytest.mark.parametrize("message", ["K3", "K3 K4 K5", ",".join(TWENTY), "K19 and K0"])
 def test_a_message_that_names_the_wrong_ones_harms_nobody(message):
-    for culprit in TWENTY:
-        requests, found, left = investigate(TWENTY, {culprit}, lambda _: message)
-        assert (found, left) == ({culprit}, [])
+    for invalid in TWENTY:
+        requests, found, left = investigate(TWENTY, {invalid}, lambda _: message)
+        assert (found, left) == ({invalid}, [])
         assert requests <= 22
 
 
@@ -130,13 +130,13 @@ def test_a_message_that_names_the_wrong_ones_harms_nobody(message):
 @settings(max_examples=200)
 @pytest.mark.slow
 def test_whoever_is_refused_alone_is_found_and_nobody_else(keys, data):
-    culprits = data.draw(st.sets(st.sampled_from(sorted(keys)), max_size=7))
-    _, found, left = investigate(sorted(keys), culprits)
-    assert (found, left) == (culprits, [])
+    invalid = data.draw(st.sets(st.sampled_from(sorted(keys)), max_size=7))
+    _, found, left = investigate(sorted(keys), invalid)
+    assert (found, left) == (invalid, [])
 
 
 @pytest.mark.slow
-def test_seven_culprits_are_never_taken_for_a_hopeless_case():
+def test_seven_invalid_are_never_taken_for_a_hopeless_case():
     chance = random.Random(7)
     for _ in range(2000):
         places = set(chance.sample(TWENTY, 7))
@@ -150,19 +150,19 @@ def test_what_is_refused_whatever_is_asked_is_given_up():
 
 
 def test_whoever_is_not_wanted_any_more_is_not_asked():
-    inquest = Bisection([PendingKey(key, 0.0) for key in TWENTY], refusal())
-    inquest.forget(TWENTY[:15])
+    bisection = Bisection([PendingKey(key, 0.0) for key in TWENTY], refusal())
+    bisection.forget(TWENTY[:15])
     asked = []
-    while part := inquest.next_group():
+    while part := bisection.next_group():
         asked += part
-        inquest.passed(part)
+        bisection.passed(part)
     assert sorted(asked) == sorted(TWENTY[15:])
 
 
-def test_when_the_culprit_may_have_left_the_others_are_asked_by_halves():
-    inquest = Bisection([PendingKey(key, 0.0) for key in TWENTY], refusal())
-    inquest.forget(TWENTY[:2])
-    assert len(inquest.next_group()) == 9
+def test_when_the_invalid_may_have_left_the_others_are_asked_by_halves():
+    bisection = Bisection([PendingKey(key, 0.0) for key in TWENTY], refusal())
+    bisection.forget(TWENTY[:2])
+    assert len(bisection.next_group()) == 9
 
 
 @pytest.mark.parametrize(
@@ -187,13 +187,13 @@ def test_a_name_counts_as_a_word_of_its_own(message, named):
 
 
 @pytest.mark.parametrize(
-    ("culprits", "named", "most"),
+    ("invalid", "named", "most"),
     [(1, False, 9), (2, False, 14), (4, False, 22), (1, True, 2), (2, True, 4), (4, True, 11)],
 )
-async def test_the_exchange_sees_no_more_requests_than_promised(culprits, named, most):
+async def test_the_exchange_sees_no_more_requests_than_promised(invalid, named, most):
     async with at_exchange(bad_named=named, latency=0.02) as (exchange, client):
         keys = exchange.currencies[:20]
-        exchange.bad_currencies.update(random.Random(culprits).sample(keys, culprits))
+        exchange.bad_currencies.update(random.Random(invalid).sample(keys, invalid))
         ended = await outcomes(*map(client.get_non_tradable_assets, keys))
         for key, outcome in zip(keys, ended, strict=True):
             if key in exchange.bad_currencies:
@@ -207,8 +207,8 @@ async def test_the_exchange_sees_no_more_requests_than_promised(culprits, named,
 
 
 @pytest.mark.parametrize("code", PARAMETER_CODES)
-async def test_every_code_of_the_class_starts_an_inquest(code):
-    async with Wireless(bad={"BAD"}, bad_code=code) as session:
+async def test_every_code_of_the_class_starts_a_bisection(code):
+    async with FakeSession(bad={"BAD"}, bad_code=code) as session:
         client = session.client()
         good, bad = await outcomes(
             client.get_non_tradable_assets(TWENTY[:19]), client.get_non_tradable_assets("BAD")
@@ -219,7 +219,7 @@ async def test_every_code_of_the_class_starts_an_inquest(code):
 
 
 async def test_parts_keep_the_limit():
-    async with Wireless(bad={"K3", "K17"}, latency=0.01) as session:
+    async with FakeSession(bad={"K3", "K17"}, latency=0.01) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(2)})
         calls = [client.get_non_tradable_assets(key) for key in some(60)]
         await outcomes(*calls)
@@ -229,7 +229,7 @@ async def test_parts_keep_the_limit():
 
 
 async def test_parts_go_ahead_of_whoever_came_later():
-    async with Wireless(bad={"K0"}) as session:
+    async with FakeSession(bad={"K0"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, TWENTY)))
         await asyncio.sleep(0.5)
@@ -239,7 +239,7 @@ async def test_parts_go_ahead_of_whoever_came_later():
 
 
 async def test_parts_go_ahead_of_whoever_came_later_to_another_client():
-    async with Wireless(bad={"K0"}) as session:
+    async with FakeSession(bad={"K0"}) as session:
         owner, limits = someone(), {ASSETS: RateLimit(1)}
         one = session.client(credentials=owner, rate_limits=limits)
         two = session.client(credentials=owner, rate_limits=limits, max_retries=0)
@@ -257,16 +257,16 @@ async def refused(client, keys):
     return await failure_of(client.get_non_tradable_assets(keys), InvalidParameterError)
 
 
-async def test_the_error_names_the_culprits_and_holds_the_rows_of_the_others():
-    async with Wireless(bad={"BAD", "EVIL"}) as session:
+async def test_the_error_names_the_invalid_and_holds_the_rows_of_the_others():
+    async with FakeSession(bad={"BAD", "EVIL"}) as session:
         told = await refused(session.client(), ["A", "BAD", "B", "EVIL", "CTWO", "NOTHING"])
         assert told.currencies == ("BAD", "EVIL")
         assert names(told.rows) == ["A", "B", "CTWO", "CTWO"]
         assert "[currencies: BAD, EVIL]" in str(told)
 
 
-async def test_only_the_askers_of_the_culprit_are_told():
-    async with Wireless(bad={"BAD"}) as session:
+async def test_only_the_askers_of_the_invalid_are_told():
+    async with FakeSession(bad={"BAD"}) as session:
         client = session.client()
         one, two, three, all_of_it = await outcomes(
             client.get_non_tradable_assets(["A", "BAD"]),
@@ -283,23 +283,23 @@ async def test_only_the_askers_of_the_culprit_are_told():
         assert len({id(each) for each in (one, three, all_of_it)}) == 3
 
 
-async def test_a_caller_of_many_requests_is_told_of_all_culprits():
+async def test_a_caller_of_many_requests_is_told_of_all_invalid():
     keys = some(70)
-    async with Wireless(bad={"K5", "K33", "K69"}) as session:
+    async with FakeSession(bad={"K5", "K33", "K69"}) as session:
         told = await refused(session.client(), keys)
         assert told.currencies == ("K5", "K33", "K69")
         assert names(told.rows) == [key for key in keys if key not in session.okx.bad]
         await nothing_left(session)
 
 
-async def test_a_culprit_on_its_own_costs_no_further_request():
-    async with Wireless(bad={"BAD"}) as session:
+async def test_a_invalid_on_its_own_costs_no_further_request():
+    async with FakeSession(bad={"BAD"}) as session:
         assert (await refused(session.client(), "BAD")).currencies == ("BAD",)
         assert session.okx.asked == [("BAD",)]
 
 
 async def test_all_is_never_to_blame_for_a_currency():
-    async with Wireless(everything=("A",)) as session:
+    async with FakeSession(everything=("A",)) as session:
         client = session.client()
         session.okx.next = [error("51000")]
         told = await failure_of(client.get_non_tradable_assets(), InvalidParameterError)
@@ -307,8 +307,8 @@ async def test_all_is_never_to_blame_for_a_currency():
         assert names(await client.get_non_tradable_assets()) == ["A"]
 
 
-async def test_calls_for_all_go_on_beside_an_inquest():
-    async with Wireless(bad={"BAD"}, everything=("A", "B")) as session:
+async def test_calls_for_all_go_on_beside_a_bisection():
+    async with FakeSession(bad={"BAD"}, everything=("A", "B")) as session:
         client = session.client()
         bad = asyncio.ensure_future(refused(client, ["A", "BAD", "C"]))
         await asyncio.sleep(0.03)
@@ -317,7 +317,7 @@ async def test_calls_for_all_go_on_beside_an_inquest():
 
 
 async def test_what_okx_refuses_whatever_is_asked_is_an_error_for_all():
-    async with Wireless(bad=set(TWENTY)) as session:
+    async with FakeSession(bad=set(TWENTY)) as session:
         client = session.client()
         wide = asyncio.ensure_future(refused(client, TWENTY))
         ended = await outcomes(*map(client.get_non_tradable_assets, TWENTY))
@@ -337,7 +337,7 @@ async def test_what_okx_refuses_whatever_is_asked_is_an_error_for_all():
 )
 @pytest.mark.parametrize("after", [1, 2, 4])
 async def test_parts_survive_refusals_and_faults(trouble, after):
-    async with Wireless(bad={"K7"}) as session:
+    async with FakeSession(bad={"K7"}) as session:
         client = session.client()
         okx = session.okx
         okx.next = [*[okx.answer] * after, trouble]
@@ -350,7 +350,7 @@ async def test_parts_survive_refusals_and_faults(trouble, after):
 
 
 async def test_a_part_that_fails_for_good_fails_its_own_callers_only():
-    async with Wireless(bad={"K19"}) as session:
+    async with FakeSession(bad={"K19"}) as session:
         client = session.client()
         okx = session.okx
         okx.next = [okx.answer, error("50111", status=401)]
@@ -361,8 +361,8 @@ async def test_a_part_that_fails_for_good_fails_its_own_callers_only():
         await nothing_left(session)
 
 
-async def test_refusals_without_end_end_the_inquest_too():
-    async with Wireless(bad={"K7"}) as session:
+async def test_refusals_without_end_end_the_bisection_too():
+    async with FakeSession(bad={"K7"}) as session:
         client = session.client()
         okx = session.okx
         okx.next = [okx.answer, *[busy] * MAX_REFUSALS]
@@ -373,8 +373,8 @@ async def test_refusals_without_end_end_the_inquest_too():
 
 
 @pytest.mark.parametrize("left", range(1, 12))
-async def test_who_leaves_during_an_inquest_is_not_asked_for_any_more(left):
-    async with Wireless(bad={"K7"}) as session:
+async def test_who_leaves_during_a_bisection_is_not_asked_for_any_more(left):
+    async with FakeSession(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY]
         await asyncio.sleep(left - 0.5)
@@ -395,8 +395,8 @@ async def test_who_leaves_during_an_inquest_is_not_asked_for_any_more(left):
         await nothing_left(session)
 
 
-async def test_when_everybody_leaves_the_inquest_ends():
-    async with Wireless(bad={"K7"}) as session:
+async def test_when_everybody_leaves_the_bisection_ends():
+    async with FakeSession(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY]
         await asyncio.sleep(1.5)
@@ -408,8 +408,8 @@ async def test_when_everybody_leaves_the_inquest_ends():
 
 
 @pytest.mark.turns
-async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest():
-    async with Wireless(latency=0, bad={"K0"}) as session:
+async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_bisection():
+    async with FakeSession(latency=0, bad={"K0"}) as session:
         client = session.client()
         calls = {key: asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY}
         await asyncio.sleep(0)
@@ -425,8 +425,8 @@ async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest
         await nothing_left(session)
 
 
-async def test_a_deadline_during_an_inquest_is_its_own_callers():
-    async with Wireless(bad={"K7"}) as session:
+async def test_a_deadline_during_a_bisection_is_its_own_callers():
+    async with FakeSession(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY[:19]]
         await came(*calls, told=client)
@@ -443,7 +443,7 @@ async def test_a_deadline_during_an_inquest_is_its_own_callers():
 
 
 async def test_newcomers_join_what_waits_for_its_part():
-    async with Wireless(bad={"K0"}) as session:
+    async with FakeSession(bad={"K0"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, TWENTY)))
         await asyncio.sleep(0.5)
@@ -458,7 +458,7 @@ async def test_newcomers_join_what_waits_for_its_part():
 
 
 async def test_newcomers_wait_for_the_verdict_of_the_part_on_the_wire():
-    async with Wireless(bad={"K0"}, latency=0.5) as session:
+    async with FakeSession(bad={"K0"}, latency=0.5) as session:
         client = session.client()
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, TWENTY)))
         await asyncio.sleep(0.75)
@@ -475,7 +475,7 @@ async def test_newcomers_wait_for_the_verdict_of_the_part_on_the_wire():
 
 
 async def test_newcomers_of_a_part_that_passes_are_asked_with_the_others():
-    async with Wireless(bad={"K19"}, latency=0.5) as session:
+    async with FakeSession(bad={"K19"}, latency=0.5) as session:
         client = session.client()
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, TWENTY)))
         await asyncio.sleep(0.75)
@@ -487,8 +487,8 @@ async def test_newcomers_of_a_part_that_passes_are_asked_with_the_others():
         await nothing_left(session)
 
 
-async def test_a_newcomer_of_the_culprit_is_asked_for_alone():
-    async with Wireless(bad={"K0"}, latency=0.5) as session:
+async def test_a_newcomer_of_the_invalid_is_asked_for_alone():
+    async with FakeSession(bad={"K0"}, latency=0.5) as session:
         client = session.client()
         first = asyncio.ensure_future(outcomes(*map(client.get_non_tradable_assets, TWENTY)))
         await asyncio.sleep(2)
@@ -501,7 +501,7 @@ async def test_a_newcomer_of_the_culprit_is_asked_for_alone():
 
 
 async def test_a_newcomer_placed_before_the_verdict_is_taken_out_of_its_company():
-    async with Wireless(bad={"BAD"}, latency=0.2) as session:
+    async with FakeSession(bad={"BAD"}, latency=0.2) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         alone = asyncio.ensure_future(refused(client, "BAD"))
         await asyncio.sleep(0.1)
@@ -512,8 +512,8 @@ async def test_a_newcomer_placed_before_the_verdict_is_taken_out_of_its_company(
         assert sorted(session.okx.sizes) == [1, 1, 19]
 
 
-async def test_six_refused_requests_with_one_culprit_are_one_inquest():
-    async with Wireless(bad={"BAD"}, latency=0.1) as session:
+async def test_six_refused_requests_with_one_invalid_are_one_bisection():
+    async with FakeSession(bad={"BAD"}, latency=0.1) as session:
         client = session.client()
 
         async def call(number):
@@ -528,7 +528,7 @@ async def test_six_refused_requests_with_one_culprit_are_one_inquest():
 
 
 async def test_two_refused_requests_that_share_a_key_are_untangled():
-    async with Wireless(bad={"BAD", "EVIL"}, latency=0.1) as session:
+    async with FakeSession(bad={"BAD", "EVIL"}, latency=0.1) as session:
         client = session.client()
         one = asyncio.ensure_future(refused(client, ["BAD", *some(15, "A"), "BOTH"]))
         await asyncio.sleep(0.01)
@@ -541,7 +541,7 @@ async def test_two_refused_requests_that_share_a_key_are_untangled():
 
 
 async def test_a_long_caller_whose_key_stands_trial_still_gets_its_next_turn():
-    async with Wireless(bad={"BAD"}, latency=0.1) as session:
+    async with FakeSession(bad={"BAD"}, latency=0.1) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(2)})
         bad = asyncio.ensure_future(refused(client, ["BAD", *some(5)]))
         await asyncio.sleep(0.05)
@@ -554,7 +554,7 @@ async def test_a_long_caller_whose_key_stands_trial_still_gets_its_next_turn():
 
 
 async def test_a_retried_batch_whose_key_stands_trial_waits_for_the_verdict():
-    async with Wireless(bad={"BAD"}, latency=0.1) as session:
+    async with FakeSession(bad={"BAD"}, latency=0.1) as session:
         client = session.client()
         okx = session.okx
         okx.next = [okx.answer, unavailable]
@@ -566,8 +566,8 @@ async def test_a_retried_batch_whose_key_stands_trial_waits_for_the_verdict():
         await nothing_left(session)
 
 
-async def test_under_a_stream_of_callers_the_culprit_costs_a_bounded_share():
-    async with Wireless(bad={"K11"}, latency=0.03) as session:
+async def test_under_a_stream_of_callers_the_invalid_costs_a_bounded_share():
+    async with FakeSession(bad={"K11"}, latency=0.03) as session:
         client = session.client()
         calls = []
         for number in range(600):
@@ -583,8 +583,8 @@ async def test_under_a_stream_of_callers_the_culprit_costs_a_bounded_share():
 # -- suspicion ----------------------------------------------------------------------------------
 
 
-async def test_a_culprit_is_asked_alone_from_then_on():
-    async with Wireless(bad={"BAD"}) as session:
+async def test_a_invalid_is_asked_alone_from_then_on():
+    async with FakeSession(bad={"BAD"}) as session:
         client = session.client()
         await refused(client, ["A", "BAD"])
         del session.okx.sent[:]
@@ -592,8 +592,8 @@ async def test_a_culprit_is_asked_alone_from_then_on():
         assert sorted(session.okx.asked) == [("A", "B"), ("BAD",)]
 
 
-async def test_a_culprit_is_forgiven_when_it_succeeds():
-    async with Wireless(bad={"BAD"}) as session:
+async def test_a_invalid_is_forgiven_when_it_succeeds():
+    async with FakeSession(bad={"BAD"}) as session:
         client = session.client()
         await refused(client, "BAD")
         session.okx.bad.clear()
@@ -603,7 +603,7 @@ async def test_a_culprit_is_forgiven_when_it_succeeds():
 
 
 async def test_suspicion_ends_with_time():
-    async with Wireless(bad={"BAD"}) as session:
+    async with FakeSession(bad={"BAD"}) as session:
         client = session.client()
         await refused(client, "BAD")
         session.okx.bad.clear()
@@ -615,7 +615,7 @@ async def test_suspicion_ends_with_time():
 
 async def test_suspects_are_bounded_in_number():
     keys = some(QUARANTINED + 50)
-    async with Wireless(bad=set(keys)) as session:
+    async with FakeSession(bad=set(keys)) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1000)})
         await asyncio.gather(*(refused(client, key) for key in keys[:20]))
         for key in keys[20:]:
@@ -627,7 +627,7 @@ async def test_suspects_are_bounded_in_number():
 
 
 async def test_suspects_delay_nobody_more_than_their_number():
-    async with Wireless(bad=set(some(5, "BAD"))) as session:
+    async with FakeSession(bad=set(some(5, "BAD"))) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         for key in some(5, "BAD"):
             await refused(client, key)
@@ -656,19 +656,19 @@ async def test_suspects_delay_nobody_more_than_their_number():
     named=st.booleans(),
 )
 @pytest.mark.slow
-def test_whatever_the_calls_and_the_culprits_each_gets_its_own(calls, bad, named):
+def test_whatever_the_calls_and_the_invalid_each_gets_its_own(calls, bad, named):
     async def scene():
-        async with Wireless(bad=set(bad), named=named, latency=0.1) as session:
+        async with FakeSession(bad=set(bad), named=named, latency=0.1) as session:
             client = session.client(rate_limits={ASSETS: RateLimit(12)})
 
             async def call(after, keys):
                 await asyncio.sleep(after)
                 (ended,) = await outcomes(client.get_non_tradable_assets(keys))
-                culprits = tuple(key for key in keys if key in bad)
-                if culprits:
+                invalid = tuple(key for key in keys if key in bad)
+                if invalid:
                     assert isinstance(ended, InvalidParameterError)
-                    assert ended.currencies == culprits
-                rows = ended.rows if culprits else ended
+                    assert ended.currencies == invalid
+                rows = ended.rows if invalid else ended
                 assert names(rows) == [key for key in keys if key not in bad]
 
             await asyncio.gather(*(call(*each) for each in calls))

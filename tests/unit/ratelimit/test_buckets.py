@@ -27,7 +27,7 @@ from okx_funding.ratelimit.round_trips import RoundTrips
 from okx_funding.ratelimit.slot import GUARD, Slot
 from okx_funding.ratelimit.slot_pool import STILL_ON_ITS_WAY
 from okx_funding.simulator import make_judge
-from tests.machines.clock import Clock, Hands
+from tests.properties.clock import Clock, Hands
 
 HELD = 1.0 + GUARD
 LIMITS = [

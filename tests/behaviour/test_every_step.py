@@ -13,7 +13,15 @@ from okx_funding import ClientClosedError, FundingClient, RateLimit
 from okx_funding.errors import InvalidParameterError
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.support import ASSETS, some, someone, start, virtual_loop
-from tests.wireless import Wireless, busy, error, names, nothing_left, outcomes, unavailable
+from tests.support.fake_session import (
+    FakeSession,
+    busy,
+    error,
+    names,
+    nothing_left,
+    outcomes,
+    unavailable,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +109,7 @@ LIMIT = {"rate_limits": {ASSETS: RateLimit(2)}}
 
 def test_a_lone_caller(axe):
     async def scene():
-        session = Wireless()
+        session = FakeSession()
         client = session.client()
         (victim,) = start(client, "K")
 
@@ -119,7 +127,7 @@ def test_a_lone_caller(axe):
 
 def test_a_lone_caller_that_is_cancelled_before_it_is_sent_sends_nothing(axe):
     async def scene():
-        session = Wireless()
+        session = FakeSession()
         client = session.client()
         (victim,) = start(client, "K")
 
@@ -140,7 +148,7 @@ def test_a_lone_caller_that_is_cancelled_before_it_is_sent_sends_nothing(axe):
 @pytest.mark.parametrize("size", [3, 45])
 def test_a_caller_with_several_currencies(axe, size):
     async def scene():
-        session = Wireless()
+        session = FakeSession()
         client = session.client(**LIMIT)
         (victim,) = start(client, some(size))
         others = start(client, "K1", ["K2", "X"], some(30, "Y"))
@@ -158,7 +166,7 @@ def test_a_caller_with_several_currencies(axe, size):
 
 def test_the_first_of_those_who_share_a_request(axe):
     async def scene():
-        session = Wireless(latency=1)
+        session = FakeSession(latency=1)
         client = session.client(**LIMIT)
         (victim,) = start(client, "K")
         others = start(client, "K", ["K", "L"])
@@ -183,7 +191,7 @@ def test_the_first_of_those_who_share_a_request(axe):
 @pytest.mark.parametrize("also", [[], ["K2", "K9"]])
 def test_a_caller_whose_currencies_stand_trial(axe, also):
     async def scene():
-        session = Wireless(bad={"K2", "K9"})
+        session = FakeSession(bad={"K2", "K9"})
         client = session.client(**LIMIT)
         (victim,) = start(client, ["K1", "K2", "K3"])
         good = [key for key in some(20) if key not in session.okx.bad]
@@ -212,7 +220,7 @@ def test_a_caller_whose_currencies_stand_trial(axe, also):
 )
 def test_a_caller_that_is_asked_for_again(axe, troubles):
     async def scene():
-        session = Wireless()
+        session = FakeSession()
         client = session.client(**LIMIT)
         session.okx.next = list(troubles)
         (victim,) = start(client, ["K", "L"])
@@ -228,7 +236,7 @@ def test_a_caller_that_is_asked_for_again(axe, troubles):
 
 def test_the_only_caller_that_is_asked_for_again(axe):
     async def scene():
-        session = Wireless()
+        session = FakeSession()
         client = session.client(**LIMIT)
         session.okx.next = [unavailable, busy]
         (victim,) = start(client, ["K", "L"])
@@ -245,7 +253,7 @@ def test_the_only_caller_that_is_asked_for_again(axe):
 
 def test_a_caller_with_a_deadline(axe):
     async def scene():
-        session = Wireless(latency=0.5)
+        session = FakeSession(latency=0.5)
         client = session.client(**LIMIT)
         (victim,) = start(client, some(3), timeout=0.3)
         others = start(client, "K1", timeout=2)
@@ -264,7 +272,7 @@ def test_a_caller_with_a_deadline(axe):
 @pytest.mark.parametrize("how", ["close", "drain", "client drains"])
 def test_who_closes(axe, how):
     async def scene():
-        session = Wireless(bad={"K30"}, latency=0.1)
+        session = FakeSession(bad={"K30"}, latency=0.1)
         client = session.client(**LIMIT)
         session.okx.next = [unavailable]
         waiting = start(client, *some(50), some(30, "L"))
@@ -295,7 +303,7 @@ def test_who_closes(axe, how):
 @pytest.mark.parametrize("drain", [True, False])
 def test_a_caller_while_its_session_closes(axe, drain):
     async def scene():
-        session = Wireless(bad={"K2"}, latency=0.1)
+        session = FakeSession(bad={"K2"}, latency=0.1)
         client = session.client(**LIMIT)
         (victim,) = start(client, some(45))
         others = start(client, *some(20))

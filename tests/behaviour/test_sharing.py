@@ -27,7 +27,7 @@ from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
 from okx_funding.scheduler.context import Context, Policy
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.wire.response import Response
-from tests.machines.road import Road, batches
+from tests.properties.network import Network, batches
 from tests.support import ASSETS, VALUATION, failure_of, now, someone
 
 pytestmark = pytest.mark.looptime
@@ -71,9 +71,9 @@ async def ask(client, n, name="C"):
 async def test_clients_of_one_user_share_a_bucket_if_they_ask_at_one_place(other, shared, capsys):
     owner = someone()
     async with (
-        Road() as road,
-        road.client(credentials=owner) as one,
-        road.client(credentials=owner, **other) as two,
+        Network() as network,
+        network.client(credentials=owner) as one,
+        network.client(credentials=owner, **other) as two,
     ):
         mine, yours = await bucket_after_a_call(one), await bucket_after_a_call(two)
         assert (mine is yours) == shared
@@ -83,9 +83,9 @@ async def test_clients_of_one_user_share_a_bucket_if_they_ask_at_one_place(other
 async def test_sessions_of_one_process_share_buckets():
     owner = someone()
     async with (
-        Road() as road,
-        Road() as other,
-        road.client(credentials=owner) as one,
+        Network() as network,
+        Network() as other,
+        network.client(credentials=owner) as one,
         other.client(credentials=owner) as two,
     ):
         assert await bucket_after_a_call(one) is await bucket_after_a_call(two)
@@ -93,35 +93,35 @@ async def test_sessions_of_one_process_share_buckets():
 
 async def test_several_keys_of_one_user_meet_when_their_user_id_is_given():
     async with (
-        Road(RateLimit(2)) as road,
-        road.client(credentials=someone("4711")) as one,
-        road.client(credentials=someone("4711")) as two,
+        Network(RateLimit(2)) as network,
+        network.client(credentials=someone("4711")) as one,
+        network.client(credentials=someone("4711")) as two,
     ):
         await asyncio.gather(ask(one, 3, "A"), ask(two, 3, "B"))
         assert bucket_of(one) is bucket_of(two)
-        assert road.refused == []
-        assert [round(at) for at in road.arrivals] == [0, 0, 1, 1, 2, 2]
+        assert network.refused == []
+        assert [round(at) for at in network.arrivals] == [0, 0, 1, 1, 2, 2]
 
 
 async def test_keys_without_a_user_id_are_users_of_their_own():
     async with (
-        Road() as road,
-        road.client(credentials=nameless()) as one,
-        road.client(credentials=nameless()) as two,
+        Network() as network,
+        network.client(credentials=nameless()) as one,
+        network.client(credentials=nameless()) as two,
     ):
         assert await bucket_after_a_call(one) is not await bucket_after_a_call(two)
 
 
 async def test_each_endpoint_has_a_bucket_of_its_own():
-    async with Road() as road, road.client() as client:
+    async with Network() as network, network.client() as client:
         await asyncio.gather(client.get_non_tradable_assets("CELT"), client.get_asset_valuation())
         assert bucket_of(client, ASSETS) is not bucket_of(client, VALUATION)
 
 
 async def test_what_okx_counts_by_address_all_users_of_a_host_share():
-    async with Road() as road:
+    async with Network() as network:
         lanes = [
-            road.lane(GET_SYSTEM_TIME, Context(owner, origin, demo))
+            network.lane(GET_SYSTEM_TIME, Context(owner, origin, demo))
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
@@ -131,9 +131,9 @@ async def test_what_okx_counts_by_address_all_users_of_a_host_share():
 
 
 async def test_the_name_of_a_key_shows_no_secret():
-    async with Road() as road:
+    async with Network() as network:
         owner = nameless(Credentials("k" * 30, "s" * 30, "p" * 30))
-        async with road.client(credentials=owner) as client:
+        async with network.client(credentials=owner) as client:
             await client.get_non_tradable_assets("CELT")
             told = str(client.statistics()) + repr(client) + repr(bucket_of(client))
             assert "kkkkk" not in told + str(REGISTRY._buckets)
@@ -152,32 +152,32 @@ async def test_the_name_of_a_key_shows_no_secret():
 @pytest.mark.parametrize("stays", [False, True])
 async def test_a_gentler_limit_beside_a_default_client_keeps_the_published_one(gentle, stays):
     owner = someone()
-    async with Road() as road:
-        one = road.client(credentials=owner)
+    async with Network() as network:
+        one = network.client(credentials=owner)
         await ask(one, 6, "A")
         if not stays:
             await one.aclose()
         await asyncio.sleep(0.15)
-        two = road.client(credentials=owner, rate_limits={ASSETS: gentle})
+        two = network.client(credentials=owner, rate_limits={ASSETS: gentle})
         await ask(two, 30, "B")
-        assert road.refused == []
+        assert network.refused == []
         if stays:
             await ask(one, 20, "C")
-        assert road.refused == []
+        assert network.refused == []
 
 
 @pytest.mark.parametrize("gentle", [RateLimit(10, 2.0), RateLimit(12, 2.0), RateLimit(30, 5.0)])
 async def test_a_gentler_limit_alone_keeps_the_published_one_at_its_own_rate(gentle):
-    async with Road() as road, road.client(rate_limits={ASSETS: gentle}) as client:
+    async with Network() as network, network.client(rate_limits={ASSETS: gentle}) as client:
         await ask(client, 40)
-        assert road.refused == []
+        assert network.refused == []
         assert 40 / now() > 0.9 * gentle.rate
 
 
 async def test_a_higher_limit_is_taken_at_its_word():
     async with (
-        Road(RateLimit(400, 0.01)) as road,
-        road.client(rate_limits={ASSETS: RateLimit(400, 0.01)}) as client,
+        Network(RateLimit(400, 0.01)) as network,
+        network.client(rate_limits={ASSETS: RateLimit(400, 0.01)}) as client,
     ):
         await ask(client, 100)
         assert now() < 0.1
@@ -205,9 +205,9 @@ async def test_a_closed_gate_of_one_session_holds_up_no_other_session_of_the_use
             return True
 
     async with (
-        Road() as road,
-        Road() as dying,
-        road.client(credentials=owner) as healthy,
+        Network() as network,
+        Network() as dying,
+        network.client(credentials=owner) as healthy,
         dying.client(credentials=owner, max_retries=0) as proxied,
     ):
         dying.next = Dead()
@@ -234,70 +234,75 @@ async def test_a_closed_gate_of_one_session_holds_up_no_other_session_of_the_use
 
 async def test_identify_asks_okx_once():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9001"
-        async with road.client(credentials=owner) as client:
+    async with Network() as network:
+        network.uids[owner.api_key] = "9001"
+        async with network.client(credentials=owner) as client:
             assert await client.get_user_id() == "9001"
             assert await client.get_user_id() == "9001"
-            assert [trip.endpoint for trip in road.trips] == ["get_account_config"]
-        async with road.client(credentials=owner) as another:
+            assert [trip.endpoint for trip in network.trips] == ["get_account_config"]
+        async with network.client(credentials=owner) as another:
             assert await another.get_user_id() == "9001"
-        assert len(road.trips) == 1
+        assert len(network.trips) == 1
 
 
 async def test_whose_user_id_is_given_nobody_asks():
-    async with Road() as road, road.client(credentials=someone("9002")) as client:
+    async with Network() as network, network.client(credentials=someone("9002")) as client:
         assert await client.get_user_id() == "9002"
-        assert road.trips == []
+        assert network.trips == []
 
 
 async def test_all_who_identify_at_once_share_a_request():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9003"
-        async with road.client(credentials=owner) as client:
+    async with Network() as network:
+        network.uids[owner.api_key] = "9003"
+        async with network.client(credentials=owner) as client:
             uids = await asyncio.gather(*(client.get_user_id() for _ in range(5)))
             assert uids == ["9003"] * 5
-            assert len(road.trips) == 1
+            assert len(network.trips) == 1
 
 
 @pytest.mark.parametrize("data", [b"[]", b'[{"uid":""}]'])
 async def test_an_answer_without_a_uid_teaches_nothing(data):
     owner = nameless()
-    async with Road() as road, road.client(credentials=owner, max_retries=0) as client:
-        road.next = [lambda _: Response(200, b'{"code":"0","data":%s,"msg":""}' % data)]
+    async with Network() as network, network.client(credentials=owner, max_retries=0) as client:
+        network.next = [lambda _: Response(200, b'{"code":"0","data":%s,"msg":""}' % data)]
         await failure_of(client.get_user_id(), DecodeError)
-        road.uids[owner.api_key] = "9004"
+        network.uids[owner.api_key] = "9004"
         assert await client.get_user_id() == "9004"
 
 
 async def test_identify_that_fails_changes_nothing():
-    async with Road() as road, road.client(credentials=nameless(), max_retries=0) as client:
-        road.next = [lambda _: Response(503, b'{"code":"50001","msg":"later"}')]
+    async with (
+        Network() as network,
+        network.client(credentials=nameless(), max_retries=0) as client,
+    ):
+        network.next = [lambda _: Response(503, b'{"code":"50001","msg":"later"}')]
         await failure_of(client.get_user_id(), ServiceUnavailableError)
         (bucket,) = client.statistics().buckets
         assert "#" in bucket.user
 
 
 async def test_identify_is_limited_by_itself():
-    async with Road() as road:
+    async with Network() as network:
         keys = [nameless() for _ in range(4)]
-        clients = [road.client(credentials=key) for key in keys]
+        clients = [network.client(credentials=key) for key in keys]
         for key, client in zip(keys, clients, strict=True):
-            road.uids[key.api_key] = "9005"
+            network.uids[key.api_key] = "9005"
             await client.get_user_id()
-        assert road.refused == []
-        assert len({client._calls.lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        assert network.refused == []
+        assert (
+            len({client._calls.lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        )
         bucket = clients[0].statistics().buckets[0]
         assert (bucket.endpoint, bucket.count, bucket.period) == ("get_account_config", 5, 2.0)
 
 
 async def test_what_two_keys_sent_counts_together_once_they_are_identified():
     keys = [nameless(), nameless()]
-    async with Road() as road:
-        clients = [road.client(credentials=key) for key in keys]
+    async with Network() as network:
+        clients = [network.client(credentials=key) for key in keys]
         for key in keys:
-            road.uids[key.api_key] = "9006"
+            network.uids[key.api_key] = "9006"
         await ask(clients[0], 3, "A")
         await asyncio.sleep(0.2)
         await ask(clients[1], 2, "B")
@@ -305,7 +310,7 @@ async def test_what_two_keys_sent_counts_together_once_they_are_identified():
             await client.get_user_id()
         assert bucket_of(clients[0]) is bucket_of(clients[1])
         await asyncio.gather(ask(clients[0], 8, "D"), ask(clients[1], 8, "E"))
-        assert road.refused == []
+        assert network.refused == []
         assert {bucket.user for bucket in clients[1].statistics().buckets} == {"9006"}
 
 
@@ -313,10 +318,10 @@ async def test_what_two_keys_sent_counts_together_once_they_are_identified():
 async def test_identify_breaks_no_limit_on_the_way_with_callers_waiting(seed):
     """Before it the exchange may refuse: nobody could know. From then on it doesn't."""
     keys = [nameless(), nameless(), nameless()]
-    async with Road(RateLimit(3), jitter=0.05, seed=seed) as road:
-        clients = [road.client(credentials=key) for key in keys]
+    async with Network(RateLimit(3), jitter=0.05, seed=seed) as network:
+        clients = [network.client(credentials=key) for key in keys]
         for key in keys:
-            road.uids[key.api_key] = f"91{seed}"
+            network.uids[key.api_key] = f"91{seed}"
         calls = [
             asyncio.ensure_future(ask(client, 12, f"{number}."))
             for number, client in enumerate(clients)
@@ -324,22 +329,22 @@ async def test_identify_breaks_no_limit_on_the_way_with_callers_waiting(seed):
         await asyncio.sleep(0.3 * seed)
         await asyncio.gather(*(client.get_user_id() for client in clients))
         known = now()
-        on_their_way = len(road.trips)
+        on_their_way = len(network.trips)
         await asyncio.gather(*calls)
-        late = [trip for trip in road.refused if trip.sent > known]
+        late = [trip for trip in network.refused if trip.sent > known]
         assert late == []
-        assert len(road.trips) > on_their_way
+        assert len(network.trips) > on_their_way
         assert len({bucket_of(client) for client in clients}) == 1
         assert all(client.statistics().waiting == 0 for client in clients)
 
 
 async def test_waiting_callers_move_along_in_their_order():
     owner = nameless()
-    async with Road(RateLimit(1)) as road:
-        road.uids[owner.api_key] = "9007"
+    async with Network(RateLimit(1)) as network:
+        network.uids[owner.api_key] = "9007"
         async with (
-            road.client(credentials=owner) as client,
-            road.client(credentials=someone("9007")) as other,
+            network.client(credentials=owner) as client,
+            network.client(credentials=someone("9007")) as other,
         ):
             await ask(other, 1, "first")
             wanted = batches(4)
@@ -347,19 +352,19 @@ async def test_waiting_callers_move_along_in_their_order():
             await asyncio.sleep(0.1)
             await client.get_user_id()
             await asyncio.gather(*calls)
-            assert all(trip.sent < 0.1 for trip in road.refused), "when nobody knew"
-            served = [list(trip.keys) for trip in road.trips if trip.keys and not trip.refused]
+            assert all(trip.sent < 0.1 for trip in network.refused), "when nobody knew"
+            served = [list(trip.keys) for trip in network.trips if trip.keys and not trip.refused]
             assert served[1:] == wanted
 
 
 async def test_a_client_that_comes_later_with_the_same_key_knows_its_user():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9008"
-        async with road.client(credentials=owner) as client:
+    async with Network() as network:
+        network.uids[owner.api_key] = "9008"
+        async with network.client(credentials=owner) as client:
             await client.get_user_id()
             await ask(client, 6)
-        async with road.client(credentials=nameless(owner)) as another:
+        async with network.client(credentials=nameless(owner)) as another:
             began = now()
             await ask(another, 1, "D")
             assert now() >= began + 1 - 0.044
@@ -368,22 +373,22 @@ async def test_a_client_that_comes_later_with_the_same_key_knows_its_user():
 
 async def test_one_identify_serves_every_endpoint():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9009"
-        async with road.client(credentials=owner) as client:
+    async with Network() as network:
+        network.uids[owner.api_key] = "9009"
+        async with network.client(credentials=owner) as client:
             await asyncio.gather(client.get_asset_valuation(), ask(client, 1), client.get_user_id())
             assert {bucket.user for bucket in client.statistics().buckets} == {"9009"}
 
 
 async def test_what_was_refused_before_is_known_after():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9010"
+    async with Network() as network:
+        network.uids[owner.api_key] = "9010"
         async with (
-            road.client(credentials=owner) as client,
-            road.client(credentials=someone("9010")) as other,
+            network.client(credentials=owner) as client,
+            network.client(credentials=someone("9010")) as other,
         ):
-            road.next = [lambda _: Response(429, b'{"code":"50011","msg":""}', retry_after="20")]
+            network.next = [lambda _: Response(429, b'{"code":"50011","msg":""}', retry_after="20")]
             call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
             await ask(other, 1)
             await client.get_user_id()
@@ -394,11 +399,11 @@ async def test_what_was_refused_before_is_known_after():
 
 async def test_counts_of_both_buckets_are_told_as_one():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9011"
+    async with Network() as network:
+        network.uids[owner.api_key] = "9011"
         async with (
-            road.client(credentials=owner) as client,
-            road.client(credentials=someone("9011")) as other,
+            network.client(credentials=owner) as client,
+            network.client(credentials=someone("9011")) as other,
         ):
             await asyncio.gather(ask(client, 2, "A"), ask(other, 3, "B"))
             await client.get_user_id()
@@ -456,16 +461,16 @@ async def test_the_user_ids_that_are_remembered_are_bounded(registry, monkeypatc
 async def test_whoever_is_gone_leaves_no_lane_no_line_and_no_bucket(registry, monkeypatch):
     monkeypatch.setattr("okx_funding.session.REGISTRY", registry)
     gone: list[weakref.ref[object]] = []
-    async with Road() as road:
+    async with Network() as network:
         for _ in range(200):
-            async with road.client() as client:
+            async with network.client() as client:
                 await client.get_non_tradable_assets("CELT")
                 lane = client._calls.lanes[ASSETS]
                 gone += [weakref.ref(lane), weakref.ref(lane.queue), weakref.ref(lane.queue.bucket)]
             del lane
             await asyncio.sleep(1.2)
         gc.collect()
-        assert len(road._lanes) == 0
+        assert len(network._lanes) == 0
         alive = [ref() for ref in gone if ref() is not None]
         assert len(alive) <= 16 + 2
 
@@ -490,13 +495,13 @@ def in_another_thread(work):
 
 
 async def call_once(owner):
-    async with Road(way=0) as road, road.client(credentials=owner) as client:
+    async with Network(way=0) as network, network.client(credentials=owner) as client:
         await client.get_non_tradable_assets("CELT")
 
 
 async def test_another_loop_cant_spend_the_same_users_limit_silently():
     owner = someone()
-    async with Road() as road, road.client(credentials=owner) as client:
+    async with Network() as network, network.client(credentials=owner) as client:
         await client.get_non_tradable_assets("CELT")
         error = in_another_thread(lambda: asyncio.run(call_once(owner)))
         assert isinstance(error, WrongLoopError)
@@ -506,22 +511,22 @@ async def test_another_loop_cant_spend_the_same_users_limit_silently():
 
 
 async def test_another_loop_may_have_other_users():
-    async with Road() as road, road.client() as client:
+    async with Network() as network, network.client() as client:
         await client.get_non_tradable_assets("CELT")
         assert in_another_thread(lambda: asyncio.run(call_once(someone()))) is None
 
 
 async def test_when_the_clients_of_one_loop_are_closed_another_may_go_on():
     owner = someone()
-    async with Road() as road, road.client(credentials=owner) as client:
+    async with Network() as network, network.client(credentials=owner) as client:
         await client.get_non_tradable_assets("CELT")
     assert in_another_thread(lambda: asyncio.run(call_once(owner))) is None
 
 
 async def test_another_loop_may_go_on_though_the_session_of_the_closed_client_is_open():
     owner = someone()
-    async with Road() as road:
-        async with road.client(credentials=owner) as client:
+    async with Network() as network:
+        async with network.client(credentials=owner) as client:
             await client.get_non_tradable_assets("CELT")
         assert in_another_thread(lambda: asyncio.run(call_once(owner))) is None
 
@@ -533,9 +538,9 @@ def test_a_second_run_counts_what_the_first_sent():
     times: list[float] = []
 
     async def run(n):
-        async with Road(limit, way=0) as road, road.client(credentials=owner) as client:
+        async with Network(limit, way=0) as network, network.client(credentials=owner) as client:
             await ask(client, n, f"{len(times)}.")
-            times.extend(trip.sent for trip in road.trips)
+            times.extend(trip.sent for trip in network.trips)
 
     asyncio.run(run(2))
     asyncio.run(run(3))
@@ -550,8 +555,8 @@ def test_a_client_left_open_in_a_loop_that_ended_is_in_nobodys_way():
     left = []
 
     async def leave_open():
-        road = Road(way=0)
-        left.append(client := road.client(credentials=owner))
+        network = Network(way=0)
+        left.append(client := network.client(credentials=owner))
         await client.get_non_tradable_assets("CELT")
 
     asyncio.run(leave_open())
@@ -560,14 +565,17 @@ def test_a_client_left_open_in_a_loop_that_ended_is_in_nobodys_way():
 
 async def test_identify_into_a_bucket_of_another_loop_leaves_everything_as_it_was():
     owner = nameless()
-    async with Road() as road:
-        road.uids[owner.api_key] = "9012"
-        async with road.client(credentials=owner) as client:
+    async with Network() as network:
+        network.uids[owner.api_key] = "9012"
+        async with network.client(credentials=owner) as client:
             await ask(client, 1)
             ready, done = threading.Event(), threading.Event()
 
             async def elsewhere():
-                async with Road(way=0) as other, other.client(credentials=someone("9012")) as one:
+                async with (
+                    Network(way=0) as other,
+                    other.client(credentials=someone("9012")) as one,
+                ):
                     await one.get_non_tradable_assets("CELT")
                     ready.set()
                     await asyncio.to_thread(done.wait)

@@ -16,8 +16,8 @@ from okx_funding.scheduler.pending import PendingKey, PendingQueue
 from okx_funding.telemetry.counters import Counters
 from okx_funding.telemetry.events import BatchDispatched
 from tests.support import ASSETS, failure_of, now, some, someone, start
-from tests.wireless import (
-    Wireless,
+from tests.support.fake_session import (
+    FakeSession,
     hangs,
     names,
     nothing_left,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.looptime
 
 
 async def test_a_long_call_that_cannot_be_answered_in_time_is_refused_at_once():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         call = client.get_non_tradable_assets(some(2000), timeout=1)
         error = await failure_of(call, DeadlineExceededError)
@@ -42,14 +42,14 @@ async def test_a_long_call_that_cannot_be_answered_in_time_is_refused_at_once():
 
 
 async def test_a_long_call_that_can_be_answered_in_time_is_not_refused():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         rows = await client.get_non_tradable_assets(some(400), timeout=4)
         assert len(rows) == 400
 
 
 async def test_a_long_call_is_not_refused_for_keys_of_a_lower_priority():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         crowd = start(client, some(2000), priority=-50)
         await asyncio.sleep(0.5)
@@ -60,7 +60,7 @@ async def test_a_long_call_is_not_refused_for_keys_of_a_lower_priority():
 
 @pytest.mark.parametrize(("size", "enough"), [(200, 50), (60, 200)])
 async def test_at_twice_the_limit_most_of_what_is_possible_is_answered(size, enough):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         tasks = []
         for number in range(2 * 120 * 120 // size):
@@ -73,7 +73,7 @@ async def test_at_twice_the_limit_most_of_what_is_possible_is_answered(size, eno
 
 
 async def test_a_call_whose_time_is_over_has_the_rows_that_are_there():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         task = asyncio.ensure_future(client.get_non_tradable_assets(some(40), timeout=2))
         await asyncio.sleep(0.5)
@@ -84,7 +84,7 @@ async def test_a_call_whose_time_is_over_has_the_rows_that_are_there():
 
 
 async def test_the_keys_of_one_call_are_bounded():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         call = client.get_non_tradable_assets(f"K{number}" for number in range(10**9))
         error = await failure_of(call, InvalidArgumentError)
@@ -98,7 +98,7 @@ async def test_the_keys_of_one_call_are_bounded():
 @pytest.mark.parametrize("long", [1, 2, 5])
 @pytest.mark.parametrize("size", [1, 7, 20])
 async def test_beside_long_callers_a_small_one_waits_for_a_batch_of_each(long, size):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         crowd = start(client, *(some(400, f"L{number}-") for number in range(long)))
         for number in range(6):
@@ -116,7 +116,7 @@ async def test_beside_long_callers_a_small_one_waits_for_a_batch_of_each(long, s
 
 async def test_looking_for_bad_currencies_never_overtakes_a_higher_priority():
     bad = {f"B{call}-{number}" for call in range(6) for number in range(10)}
-    async with Wireless(bad=bad) as session:
+    async with FakeSession(bad=bad) as session:
         client = session.client()
         crowd = start(client, *(some(20, f"B{call}-") for call in range(6)), priority=-50)
         await asyncio.sleep(0.5)
@@ -132,7 +132,7 @@ async def test_looking_for_bad_currencies_never_overtakes_a_higher_priority():
 
 
 async def test_an_ordinary_batch_goes_between_two_steps_of_a_bisection():
-    async with Wireless(bad={"B3", "B11"}) as session:
+    async with FakeSession(bad={"B3", "B11"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         bad = start(client, some(20, "B"))
         await asyncio.sleep(0.5)
@@ -143,7 +143,7 @@ async def test_an_ordinary_batch_goes_between_two_steps_of_a_bisection():
 
 
 async def test_who_joins_a_suspect_with_a_higher_priority_takes_its_bisection_along():
-    async with Wireless(bad={"B3"}) as session:
+    async with FakeSession(bad={"B3"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         first = start(client, some(20, "B"))
         await asyncio.sleep(0.5)
@@ -160,7 +160,7 @@ async def test_who_joins_a_suspect_with_a_higher_priority_takes_its_bisection_al
 
 
 async def test_a_request_that_is_cancelled_from_outside_wakes_who_waits():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         owner = someone()
         slow = {ASSETS: RateLimit(1)}
         one = session.client(credentials=owner, rate_limits=slow)
@@ -221,7 +221,7 @@ async def test_the_queue_keeps_the_order_whatever_is_added_and_removed():
     "keys", [["K5000"], ["NEW"], ["K9999", "K1"], some(20, "N"), some(400, "L")]
 )
 async def test_refusing_costs_little_however_many_wait(keys):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         crowd = start(client, *some(10_000))
         await asyncio.sleep(0)
@@ -252,7 +252,7 @@ async def test_putting_back_among_many_costs_little():
 
 
 async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
         dispatcher = client._calls.lanes[ASSETS].dispatcher
@@ -276,7 +276,7 @@ def _fields(row):
 @pytest.mark.parametrize("end", ["503", "closing", "expiry", "circuit"])
 async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
     count = 20_000
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(max_retries=0)
         lane = client._calls.lane(GET_NON_TRADABLE_ASSETS, {})
         counters = Counters()
@@ -308,7 +308,7 @@ async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
 
 
 async def test_a_refused_currency_changes_nothing_for_good():
-    async with Wireless(bad={"BAD", "WORSE"}) as session:
+    async with FakeSession(bad={"BAD", "WORSE"}) as session:
         client = session.client()
         await outcomes(client.get_non_tradable_assets("BAD"))
         await asyncio.sleep(301)
@@ -321,7 +321,7 @@ async def test_a_refused_currency_changes_nothing_for_good():
 
 async def test_no_two_requests_of_the_process_have_the_same_number():
     told: list[Any] = []
-    async with Wireless() as session:
+    async with FakeSession() as session:
         owner = someone()
         clients = [
             session.client(credentials=owner, observer=told.append, max_retries=retries)

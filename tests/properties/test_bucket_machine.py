@@ -22,7 +22,7 @@ from okx_funding import RateLimit
 from okx_funding.ratelimit.bucket import STILL_ON_ITS_WAY, Claim, TokenBucket
 from okx_funding.ratelimit.merging import merge
 from okx_funding.ratelimit.slot import GUARD, Slot
-from tests.machines.clock import Clock
+from tests.properties.clock import Clock
 
 pytestmark = pytest.mark.slow
 

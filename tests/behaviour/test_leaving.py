@@ -12,7 +12,15 @@ import pytest
 from okx_funding import DeadlineExceededError, InvalidParameterError, RateLimit
 from okx_funding.scheduler.deadlines import GRAIN, Deadlines
 from tests.support import ASSETS, failure_of, now, some
-from tests.wireless import Wireless, came, hangs, names, nothing_left, outcomes, unavailable
+from tests.support.fake_session import (
+    FakeSession,
+    came,
+    hangs,
+    names,
+    nothing_left,
+    outcomes,
+    unavailable,
+)
 
 pytestmark = [pytest.mark.looptime, pytest.mark.usefixtures("dice")]
 
@@ -32,7 +40,7 @@ async def leave(task):
 
 
 async def test_when_all_have_left_nothing_is_sent():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         await client.get_non_tradable_assets("FIRST")
         crowd = [asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in some(30)]
@@ -46,7 +54,7 @@ async def test_when_all_have_left_nothing_is_sent():
 
 
 async def test_when_all_have_left_the_slot_is_free_at_once():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         await leave(asyncio.ensure_future(client.get_non_tradable_assets("GONE")))
         began = now()
@@ -57,7 +65,7 @@ async def test_when_all_have_left_the_slot_is_free_at_once():
 
 
 async def test_who_leaves_in_the_turn_in_which_it_came_sends_nothing():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
         await came(task, told=client)
@@ -67,7 +75,7 @@ async def test_who_leaves_in_the_turn_in_which_it_came_sends_nothing():
 
 
 async def test_the_currencies_go_with_the_last_who_wants_them():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         await client.get_non_tradable_assets("FIRST")
         one = asyncio.ensure_future(client.get_non_tradable_assets(["A", "BOTH"]))
@@ -79,7 +87,7 @@ async def test_the_currencies_go_with_the_last_who_wants_them():
 
 
 async def test_a_place_that_becomes_free_is_taken_by_the_next():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         await client.get_non_tradable_assets("FIRST")
         tasks = [asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in some(21)]
@@ -90,7 +98,7 @@ async def test_a_place_that_becomes_free_is_taken_by_the_next():
 
 
 async def test_a_long_caller_that_leaves_takes_its_later_turns_along():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         long = asyncio.ensure_future(client.get_non_tradable_assets(some(100)))
         short = asyncio.ensure_future(client.get_non_tradable_assets("SHORT"))
@@ -103,7 +111,7 @@ async def test_a_long_caller_that_leaves_takes_its_later_turns_along():
 
 
 async def test_everyone_who_leaves_leaves_nothing_in_the_lane():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(**LIMIT)
         await client.get_non_tradable_assets("FIRST")
         tasks = [
@@ -121,7 +129,7 @@ async def test_everyone_who_leaves_leaves_nothing_in_the_lane():
 
 
 async def test_when_all_have_left_a_request_on_the_wire_its_slot_stays_out():
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         client = session.client(**LIMIT)
         tasks = [asyncio.ensure_future(client.get_non_tradable_assets("GONE")) for _ in range(2)]
         await asyncio.sleep(0.3)
@@ -135,7 +143,7 @@ async def test_when_all_have_left_a_request_on_the_wire_its_slot_stays_out():
 
 
 async def test_the_others_on_the_wire_notice_nothing():
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         client = session.client()
         keys = some(20)
         tasks = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in keys]
@@ -149,7 +157,7 @@ async def test_the_others_on_the_wire_notice_nothing():
 
 
 async def test_a_failure_that_nobody_waits_for_makes_no_noise():
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         client = session.client(max_retries=0)
         session.okx.next = [unavailable]
         task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
@@ -161,7 +169,7 @@ async def test_a_failure_that_nobody_waits_for_makes_no_noise():
 
 
 async def test_a_failure_in_the_moment_of_leaving_makes_no_noise():
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client(max_retries=0)
         session.okx.next = [unavailable] * 6
         for turns in range(12):
@@ -177,7 +185,7 @@ async def test_a_failure_in_the_moment_of_leaving_makes_no_noise():
 
 
 async def test_an_answer_of_nobody_is_remembered_all_the_same():
-    async with Wireless(latency=0.5) as session:
+    async with FakeSession(latency=0.5) as session:
         client = session.client()
         tasks = [
             asyncio.ensure_future(client.get_non_tradable_assets("GONE", max_age=0))
@@ -195,7 +203,7 @@ async def test_an_answer_of_nobody_is_remembered_all_the_same():
 
 
 async def test_who_leaves_in_a_back_off_takes_nobody_along():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [unavailable]
         gone, stays = (
@@ -214,14 +222,14 @@ async def test_who_leaves_in_a_back_off_takes_nobody_along():
 
 @pytest.mark.parametrize("timeout", [0.001, 0.013, 0.5, 1, 7.77])
 async def test_a_deadline_comes_in_time(timeout):
-    async with Wireless(latency=60) as session:
+    async with FakeSession(latency=60) as session:
         client = session.client()
         await failure_of(client.get_non_tradable_assets("K", timeout=timeout), TimeoutError)
         assert timeout <= now() <= timeout + GRAIN + 0.001
 
 
 async def test_callers_of_one_batch_end_at_their_own_times():
-    async with Wireless(latency=10) as session:
+    async with FakeSession(latency=10) as session:
         client = session.client()
 
         async def ends(timeout):
@@ -234,7 +242,7 @@ async def test_callers_of_one_batch_end_at_their_own_times():
 
 
 async def test_a_deadline_ends_only_its_own_call():
-    async with Wireless(latency=2) as session:
+    async with FakeSession(latency=2) as session:
         client = session.client()
         patient = asyncio.ensure_future(client.get_non_tradable_assets(["A", "B"]))
         late = await failure_of(
@@ -246,7 +254,7 @@ async def test_a_deadline_ends_only_its_own_call():
 
 
 async def test_when_all_deadlines_have_passed_nothing_is_sent():
-    async with Wireless(latency=3) as session:
+    async with FakeSession(latency=3) as session:
         client = session.client(**LIMIT)
         first = asyncio.ensure_future(client.get_non_tradable_assets("FIRST"))
         await asyncio.sleep(0.1)
@@ -261,7 +269,7 @@ async def test_when_all_deadlines_have_passed_nothing_is_sent():
 
 
 async def test_many_answered_calls_leave_few_timers():
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1000, 0.001)})
         for _ in range(1000):
             await client.get_non_tradable_assets("K", timeout=3600)
@@ -273,7 +281,7 @@ async def test_many_answered_calls_leave_few_timers():
 
 
 async def test_timers_of_calls_that_wait_are_kept():
-    async with Wireless(latency=600) as session:
+    async with FakeSession(latency=600) as session:
         client = session.client()
         tasks = [
             asyncio.ensure_future(client.get_non_tradable_assets(f"K{n}", timeout=60 + n * 0.1))
@@ -302,7 +310,7 @@ async def test_closed_deadlines_never_fire():
 
 @pytest.mark.parametrize("how", ["answered", "cancelled", "late", "failed", "refused"])
 async def test_a_caller_that_has_gone_is_not_kept_alive(how, monkeypatch):
-    async with Wireless(latency=0.2, bad={"K0"} if how == "refused" else set()) as session:
+    async with FakeSession(latency=0.2, bad={"K0"} if how == "refused" else set()) as session:
         client = session.client(max_retries=0)
         ask_of = client._calls.ask
         waiters = []
@@ -333,7 +341,7 @@ async def test_a_caller_that_has_gone_is_not_kept_alive(how, monkeypatch):
 
 
 async def test_a_lane_with_nobody_in_it_dies_with_its_client():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
         lane = weakref.ref(client._calls.lanes[ASSETS])
@@ -348,7 +356,7 @@ async def test_a_lane_with_nobody_in_it_dies_with_its_client():
 
 
 async def test_a_caller_may_leave_while_answers_are_handed_out():
-    async with Wireless(latency=0) as session:
+    async with FakeSession(latency=0) as session:
         client = session.client()
         tasks = [asyncio.ensure_future(client.get_non_tradable_assets("K")) for _ in range(1200)]
         turns = itertools.takewhile(lambda _: session.statistics().answered != 500, range(99))
@@ -364,7 +372,7 @@ async def test_a_caller_may_leave_while_answers_are_handed_out():
 
 
 async def test_one_who_leaves_when_its_neighbour_is_answered_harms_nobody():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         third: list[asyncio.Task] = []
 
@@ -384,7 +392,7 @@ async def test_one_who_leaves_when_its_neighbour_is_answered_harms_nobody():
 
 
 async def test_statistics_count_each_caller_once_however_it_ends():
-    async with Wireless(bad={"BAD"}, latency=0.3) as session:
+    async with FakeSession(bad={"BAD"}, latency=0.3) as session:
         client = session.client(max_retries=0)
         cancelled = asyncio.ensure_future(client.get_non_tradable_assets(["A", "B"]))
         late = asyncio.ensure_future(client.get_non_tradable_assets("A", timeout=0.1))
@@ -403,7 +411,7 @@ async def test_statistics_count_each_caller_once_however_it_ends():
 
 
 async def test_a_request_that_hangs_blocks_no_other():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client()
         session.okx.next = [hangs]
         stuck = asyncio.ensure_future(client.get_non_tradable_assets("STUCK"))

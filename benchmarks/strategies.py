@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 
-from okx_funding import Credentials, FundingClient, RateLimit, Session
+from okx_funding import Credentials, FundingClient, Policy, RateLimit, Session
 from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.errors import ProtocolError
 from okx_funding.telemetry.events import Statistics
@@ -185,7 +185,7 @@ class Ours:
             rate_limits={
                 "get_asset_valuation": dataclasses.replace(exchange.limit, spread=self._spread)
             },
-            refusal_cooldown=self._refusal_cooldown,
+            policy=Policy(refusal_cooldown=self._refusal_cooldown),
         )
         callers: set[asyncio.Task[None]] = set()
 

@@ -122,7 +122,7 @@ class Session:
         self._closing: asyncio.Task[None] | None = None
         self._total = TotalCounters()
         self.name = ""
-        """Who is told of in a warning when it was never closed."""
+        """How a warning names it when it was never closed."""
 
     async def __aenter__(self) -> Self:
         self._bind()
@@ -423,7 +423,7 @@ class Session:
                     return
             await asyncio.sleep(0.1 * 2**attempt)
 
-    # -- telling ---------------------------------------------------------------------------
+    # -- reporting -------------------------------------------------------------------------
 
     def statistics(self) -> Statistics:
         """What all its lanes did, and every bucket as it is now."""

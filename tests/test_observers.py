@@ -98,9 +98,8 @@ async def test_a_request_tells_whose_calls_it_serves(okx_client, observer):
     assert batch.keys == 2
 
 
-@pytest.mark.okx_client(max_refusals=1)
 async def test_the_outcome_of_a_call_is_its_own(okx_exchange, okx_client, observer):
-    okx_exchange.fail_next(1, Fault.code("50011"))
+    okx_exchange.fail_next(10, Fault.code("50011"))
     await failure_of(okx_client.get_non_tradable_assets("CELT"), RateLimitError)
     task = asyncio.ensure_future(okx_client.get_asset_valuation())
     await asyncio.sleep(0)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from typing import Final, TypeVar
 
 from okx_funding.auth.secret import Secret, problem_of
@@ -48,6 +49,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]").search
 
 _ALL: tuple[Key, ...] = (None,)
 _MANY = 4096
+MAX_KEYS = 10_000
+"""The most currencies that one call may name."""
 _single: dict[str, tuple[Key, ...]] = {}
 """The keys of calls for one currency: made and checked once, shared by all callers."""
 _known: set[str] = set()
@@ -71,7 +74,12 @@ def currencies(ccy: Currencies) -> tuple[Key, ...]:
         raise InvalidArgumentError(
             f"ccy must be a str, an iterable of str, or None, not {type(ccy).__name__}"
         )
-    given = tuple(ccy)
+    given = tuple(islice(ccy, MAX_KEYS + 1))
+    if len(given) > MAX_KEYS:
+        raise InvalidArgumentError(
+            f"ccy names more than {MAX_KEYS} currencies: ask for fewer in one call, or for all "
+            "with ccy=None"
+        )
     for index, each in enumerate(given):
         currency(f"ccy[{index}]", each)
     if len(given) > 1 and len(set(map(str.upper, given))) < len(given):

@@ -1,8 +1,8 @@
 """A key that OKX goes on refusing is not asked any more for a while: hammering earns bans.
 
 Closed, a circuit lets everything through. After ``THRESHOLD`` refusals in a row it opens: whoever
-asks is told the last one again, and nothing is sent. When the pause is over it lets one request
-through, and whoever asks before its answer is still told no. The answer closes the circuit, or
+asks gets the last one again, and nothing is sent. When the pause is over it lets one request
+through, and whoever asks before its answer is still refused. The answer closes the circuit, or
 opens it for twice as long.
 
 There is one for each key, of failures to authenticate, and one for each endpoint that a key asks,
@@ -41,7 +41,7 @@ class AuthCircuit:
         members: weakref.WeakSet[object] | None = None,
     ) -> None:
         self.members: weakref.WeakSet[object] = weakref.WeakSet() if members is None else members
-        """Who sends with the key, and has waiting callers to be told when it opens."""
+        """Who sends with the key, and has waiting callers that fail when it opens."""
         self.ahead: float = ahead
         """Seconds by which the clock that it goes by is ahead of the machine's."""
         self._what = what

@@ -11,7 +11,7 @@ from okx_funding.scheduler.calls import Waiter
 GRAIN = 0.025
 """Seconds by which a deadline may fire late."""
 SLICE = 150
-"""Callers that are told in one step of the loop."""
+"""Callers that end in one step of the loop."""
 
 
 class Deadlines:
@@ -41,7 +41,7 @@ class Deadlines:
         self._timers.clear()
 
     def _sweep(self) -> None:
-        """Calls that were answered long before their time leave timers with nobody to tell."""
+        """Drop timers of which every call was answered long before its time."""
         for grain, (tickets, timer) in list(self._timers.items()):
             if not tickets:
                 timer.cancel()

@@ -114,7 +114,7 @@ class Dispatcher:
         self._unstarted: set[Batch] = set()
         """Batches whose tasks didn't begin yet."""
         self._refusing = False
-        """Whether callers are being told that the circuit is open."""
+        """Whether callers are being failed because the circuit is open."""
         self._any_closed = False
         """Whether a client was closed while others go on."""
 
@@ -146,7 +146,7 @@ class Dispatcher:
         return at
 
     def ready(self, now: float) -> bool:
-        """Tell whether there is something to send; where the circuit is open, callers are told."""
+        """Tell whether there is something to send; where the circuit is open, callers fail."""
         if not self.batcher.is_ready() or self.closed:
             return False
         refusal = self.circuit.refusal(now)
@@ -154,7 +154,7 @@ class Dispatcher:
             return True
         if not self._refusing:
             self._refusing = True
-            self.in_flight.tell(self._refuse_all(self.batcher.queued_waiters(), refusal))
+            self.in_flight.run(self._refuse_all(self.batcher.queued_waiters(), refusal))
         return False
 
     def _refuse_all(self, waiters: Iterable[Waiter], refusal: OKXError) -> Job:
@@ -164,7 +164,7 @@ class Dispatcher:
             self.schedule()
 
     def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
-        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        """Fail whoever waits, or only who has no deadline: there won't be a slot."""
         for waiter in self.batcher.queued_waiters():
             if not waiter.done() and (waiter.timer is None or not only_without_deadline):
                 self.fail_unreachable(waiter, reason)
@@ -172,8 +172,8 @@ class Dispatcher:
     def fail_unreachable(self, waiter: Waiter, reason: str) -> None:
         """Nobody can tell whether there is a slot."""
         sent = self.batcher.was_sent(waiter)
-        told = "a request had been sent before" if sent else "nothing was sent"
-        error = BucketsUnreachableError(f"{self.endpoint.name}: {reason}; {told}", sent=sent)
+        what = "a request had been sent before" if sent else "nothing was sent"
+        error = BucketsUnreachableError(f"{self.endpoint.name}: {reason}; {what}", sent=sent)
         self.batcher.fail(waiter, error)
 
     def close(self, counters: Counters | None = None) -> None:
@@ -186,36 +186,36 @@ class Dispatcher:
         else:
             counters.shut = counters.over = self._any_closed = True
         waiters = self.batcher.queued_waiters()
-        self.in_flight.tell(self._closing(waiters))
+        self.in_flight.run(self._closing(waiters))
         for batch, timer in list(self._backing_off.items()):
             waiters = {waiter: None for waiter, _ in batch.waiters()}
             if all(self._is_closed_for(waiter) for waiter in waiters):
                 timer.cancel()
                 del self._backing_off[batch]
-                self.in_flight.tell(self._closing(waiters, batch))
+                self.in_flight.run(self._closing(waiters, batch))
             else:
-                self.in_flight.tell(self._closing(waiters))
+                self.in_flight.run(self._closing(waiters))
         self.queue.schedule()
 
     def _is_closed_for(self, waiter: Waiter) -> bool:
         return self.closed or waiter.counters.over
 
     def _closing(self, waiters: Iterable[Waiter], batch: Batch | None = None) -> Job:
-        told = 0
+        ended = 0
         for waiter in waiters:
             if self._is_closed_for(waiter) and not waiter.done():
                 error = ClientClosedError(f"{self.endpoint.name}: closed while the call waited")
                 error.sent = self.batcher.was_sent(waiter)
                 self.batcher.fail(waiter, error)
-            told += 1
-            if told == PART:
-                yield told
-                told = 0
+            ended += 1
+            if ended == PART:
+                yield ended
+                ended = 0
         if batch is not None:
             self._put_back(batch)
-        elif told:  # else it had better not be held for one more turn
+        elif ended:  # else it had better not be held for one more turn
             self.schedule()
-        yield told
+        yield ended
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ class Dispatcher:
 
     def _resolve(self, batch: Batch, rows: list[Any]) -> None:
         self.host.budget.succeeded(again=batch.failures > 0)
-        self.in_flight.tell(self.batcher.resolve(batch, self._rows_by_key(batch, rows)))
+        self.in_flight.run(self.batcher.resolve(batch, self._rows_by_key(batch, rows)))
         if batch.bisection is not None:
             self.batcher.bisections.passed(batch, self.loop.time())
             self.schedule()
@@ -409,7 +409,7 @@ class Dispatcher:
         if batch.has_waiters_within(failures, refusals) and (
             retry.refused or not error.sent or self.host.budget.spend()
         ):
-            self.in_flight.tell(self._failing(batch.spent(failures, refusals), error))
+            self.in_flight.run(self._failing(batch.spent(failures, refusals), error))
             self._again(batch, error, retry.after)
         else:
             self._fail(batch, error)
@@ -435,9 +435,9 @@ class Dispatcher:
         if self.closed or self._any_closed:
             waiters = {waiter: None for waiter, _ in batch.waiters()}
             if all(self._is_closed_for(waiter) for waiter in waiters):
-                self.in_flight.tell(self._closing(waiters, batch))
+                self.in_flight.run(self._closing(waiters, batch))
                 return
-            self.in_flight.tell(self._closing(waiters))
+            self.in_flight.run(self._closing(waiters))
         if batch.has_waiters():
             name, reason = self.endpoint.name, type(error).__name__
             logger.debug("%s: batch %d goes back in %.3f s: %s", name, batch.number, wait, reason)
@@ -460,9 +460,9 @@ class Dispatcher:
         batcher, now = self.batcher, self.loop.time()
         batch.count(requests=1)
         if batch.bisection is not None:
-            self.in_flight.tell(batcher.bisections.refused(batch, error, now))
+            self.in_flight.run(batcher.bisections.refused(batch, error, now))
         elif len(batch.pending) == 1:
-            self.in_flight.tell(batcher.bisections.mark_invalid(batch, error, now))
+            self.in_flight.run(batcher.bisections.mark_invalid(batch, error, now))
         elif not batcher.bisections.start(batch, error, now):
             self._again(batch, error)
         self.schedule()
@@ -481,7 +481,7 @@ class Dispatcher:
 
     def _fail(self, batch: Batch, error: OKXError) -> None:
         batch.joinable = False
-        self.in_flight.tell(self._failing((waiter for waiter, _ in batch.waiters()), error, batch))
+        self.in_flight.run(self._failing((waiter for waiter, _ in batch.waiters()), error, batch))
         if batch.bisection is not None:
             self.batcher.bisections.failed(batch, self.loop.time())
             self.schedule()
@@ -489,17 +489,17 @@ class Dispatcher:
     def _failing(
         self, waiters: Iterable[Waiter | None], error: OKXError, batch: Batch | None = None
     ) -> Job:
-        told = 0
+        ended = 0
         for waiter in waiters:
             if waiter is not None and not waiter.done():
                 self.batcher.fail(waiter, copy.copy(error))
-            told += 1
-            if told == PART:
-                yield told
-                told = 0
+            ended += 1
+            if ended == PART:
+                yield ended
+                ended = 0
         if batch is not None:
             self.batcher.over(batch)
-        yield told
+        yield ended
 
     def _record_auth(self, outcome: OKXError | None, now: float) -> None:
         pause = self.circuit.saw(outcome, now)
@@ -509,7 +509,7 @@ class Dispatcher:
         log.key_at_rest(user, pause)
         for member in list(self.circuit.members):
             if isinstance(member, Dispatcher):
-                member.queue.schedule()  # whoever waits there is told
+                member.queue.schedule()  # whoever waits there fails
 
     def _redact_error(self, error: OKXError) -> None:
         """Gateways repeat what they were sent: no secret goes on from here."""

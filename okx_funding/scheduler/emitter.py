@@ -1,4 +1,4 @@
-"""Telling an observer what happens to the calls and the requests of one endpoint."""
+"""Emitting what happens to the calls and the requests of one endpoint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _numbers = itertools.count(1)
 
 
 class ObservedWaiter(Waiter):
-    """A caller of whose end an observer is told, the moment it comes."""
+    """A waiter that emits an event the moment its call ends."""
 
     __slots__ = ("emitter", "number", "since", "user")
 

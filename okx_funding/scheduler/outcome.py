@@ -72,7 +72,7 @@ def decide(
 
 
 def outcome_unknown(endpoint: Endpoint[Any], reason: object) -> OutcomeUnknownError:
-    """Make the error for whoever can't be told whether it took effect."""
+    """Make the error of a call of which nobody knows whether it took effect."""
     return OutcomeUnknownError(
         f"{endpoint}: whether it took effect is unknown; look it up before asking again ({reason})"
     )

@@ -77,7 +77,7 @@ class Sender(Protocol):
         """A slot is won: send something."""
 
     def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
-        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        """Fail whoever waits, or only who has no deadline: there won't be a slot."""
 
 
 class SlotQueue:
@@ -168,14 +168,14 @@ class SlotQueue:
         heir.schedule()
 
     def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
-        """There won't be a slot: whoever waits is told, or only who has no deadline."""
+        """Fail whoever waits, or only who has no deadline: there won't be a slot."""
         for sender in list(self.members):
             sender.fail_waiters(reason, only_without_deadline=only_without_deadline)
 
-    # -- foretelling -----------------------------------------------------------------------
+    # -- forecasts - -----------------------------------------------------------------------
 
     def waiting(self) -> int:
-        """Callers whose questions aren't all answered."""
+        """Callers that aren't answered yet."""
         return sum(sender.batcher.callers for sender in self.members)
 
     def ahead(self) -> int:

@@ -24,7 +24,7 @@ _BASE: dict[Kind, float] = {"fault": 0.1, "throttle": 1.0}
 _CAP: dict[Kind, float] = {"fault": 5.0, "throttle": 20.0}
 
 RETRY_AFTER_CAP = 60.0
-"""A Retry-After above so many seconds is told to the caller and not waited for."""
+"""A Retry-After above so many seconds is passed to the caller and not waited for."""
 
 
 def may_pass(error: OKXError, failures: int) -> Kind | None:

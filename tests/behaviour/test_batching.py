@@ -111,7 +111,7 @@ async def test_a_caller_with_a_thousand_currencies_delays_one_by_a_single_batch(
     async with FakeSession() as session:
         client = session.client(**one_at_a_time())
         long = asyncio.ensure_future(client.get_non_tradable_assets(some(1000)))
-        await came(long, told=client)
+        await came(long, at=client)
         await client.get_non_tradable_assets("SINGLE")
         assert [("SINGLE" in keys) for keys in session.okx.asked] == [False, True]
         long.cancel()

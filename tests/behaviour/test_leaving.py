@@ -68,7 +68,7 @@ async def test_who_leaves_in_the_turn_in_which_it_came_sends_nothing():
     async with FakeSession() as session:
         client = session.client()
         task = asyncio.ensure_future(client.get_non_tradable_assets("GONE"))
-        await came(task, told=client)
+        await came(task, at=client)
         await leave(task)
         await asyncio.sleep(1)
         assert session.okx.asked == []

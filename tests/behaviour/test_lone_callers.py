@@ -103,7 +103,7 @@ async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
     async with FakeSession() as session:
         client = session.client()
         (task,) = start(client, "K")
-        await came(task, told=client)
+        await came(task, at=client)
         client._calls.lanes[ASSETS].queue.fail_waiters("nobody knows", only_without_deadline=False)
         await failure_of(task, BucketsUnreachableError)
         assert session.okx.sent == []
@@ -115,7 +115,7 @@ async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
     async with FakeSession() as session:
         client = session.client(credentials=Credentials("a key of whoever", "secret", "words"))
         (task,) = start(client, "K")
-        await came(task, told=client)
+        await came(task, at=client)
         session.learn_user_id(client._calls.context, f"user of {id(session)}")
         assert names(await task) == ["K"]
         assert client.statistics().buckets[0].user == f"user of {id(session)}"
@@ -127,7 +127,7 @@ async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_cal
     async with FakeSession() as session:
         client = session.client()
         (task,) = start(client, "K")
-        await came(task, told=client)
+        await came(task, at=client)
         circuit = client._calls.lanes[ASSETS].dispatcher.circuit
         for _ in range(THRESHOLD):
             circuit.saw(AuthenticationError("50111", "Invalid key", 401, ASSETS), now())
@@ -166,7 +166,7 @@ async def test_who_leaves_in_its_turn_sends_nothing_and_delays_nobody():
     async with FakeSession() as session:
         client = session.client(**LIMIT)
         (gone,) = start(client, "GONE")
-        await came(gone, told=client)
+        await came(gone, at=client)
         gone.cancel()
         assert names(await client.get_non_tradable_assets("K")) == ["K"]
         assert session.okx.asked == [("K",)]
@@ -229,7 +229,7 @@ async def test_who_is_cancelled_while_the_session_closes_counts_as_cancelled():
 async def test_who_closes_in_a_lone_callers_turn_tells_it_that_nothing_was_sent():
     async with FakeSession() as session:
         (task,) = start(session.client(), "K")
-        await came(task, told=session)
+        await came(task, at=session)
         await session.aclose()
         error = await failure_of(task, ClientClosedError)
         assert not error.sent

@@ -292,7 +292,7 @@ async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
             await session.aclose()
         elif end == "circuit":
             lane.dispatcher._refusing = True
-            session._in_flight.tell(
+            session._in_flight.run(
                 lane.dispatcher._refuse_all(
                     lane.batcher.queued_waiters(), DeadlineExceededError("")
                 )

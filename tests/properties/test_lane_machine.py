@@ -107,7 +107,7 @@ class Request(Sent):
         return key in self.keys if key is not None else not self.keys
 
 
-class Told(FakeSession):
+class ScriptedSession(FakeSession):
     """A session whose requests end when the machine says so, and how it says."""
 
     def __init__(self, callers: list[Caller]) -> None:
@@ -176,7 +176,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.run(self._begin())
 
     async def _begin(self) -> None:
-        self.session = Told(self.callers)
+        self.session = ScriptedSession(self.callers)
         okx = self.session.okx
         okx.named = self.named
         okx.everything = tuple(ALPHABET)

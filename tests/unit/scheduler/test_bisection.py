@@ -429,7 +429,7 @@ async def test_a_deadline_during_a_bisection_is_its_own_callers():
     async with FakeSession(bad={"K7"}) as session:
         client = session.client(rate_limits={ASSETS: RateLimit(1)})
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY[:19]]
-        await came(*calls, told=client)
+        await came(*calls, at=client)
         late = await failure_of(
             client.get_non_tradable_assets("K19", timeout=1.5), DeadlineExceededError
         )

@@ -17,6 +17,7 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
+from okx_funding.scheduler.context import Policy
 from okx_funding.telemetry.events import RetryScheduled
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, VALUATION, failure_of, some
@@ -386,7 +387,7 @@ async def test_attempts_are_counted_for_each_caller(dice):
 
 async def test_refusals_are_counted_for_each_caller():
     async with Wireless() as session:
-        client = session.client(max_refusals=2)
+        client = session.client(policy=Policy(max_refusals=2))
         session.okx.next = [busy, busy]
         old = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.5)

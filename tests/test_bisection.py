@@ -19,6 +19,7 @@ from okx_funding import (
 )
 from okx_funding.scheduler.batcher import QUARANTINE, QUARANTINED
 from okx_funding.scheduler.bisection import INCONCLUSIVE_AFTER, Bisection, named_in
+from okx_funding.scheduler.context import Policy
 from okx_funding.scheduler.pending import PendingKey
 from okx_funding.wire.codes import ERROR_OF_CODE
 from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
@@ -362,7 +363,7 @@ async def test_a_part_that_fails_for_good_fails_its_own_callers_only():
 
 async def test_refusals_without_end_end_the_inquest_too():
     async with Wireless(bad={"K7"}) as session:
-        client = session.client(max_refusals=2)
+        client = session.client(policy=Policy(max_refusals=2))
         okx = session.okx
         okx.next = [okx.answer, busy, busy]
         ended = await outcomes(*map(client.get_non_tradable_assets, TWENTY))

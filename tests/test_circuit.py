@@ -113,9 +113,9 @@ async def test_a_try_that_is_cancelled_before_it_began_shuts_nobody_out():
             await failure_of(client.get_non_tradable_assets("K"), AuthenticationError)
         await asyncio.sleep(PAUSE)
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in "AB"]
-        while not session._flights.tasks:  # noqa: ASYNC110
+        while not session._in_flight.tasks:  # noqa: ASYNC110
             await asyncio.sleep(0)
-        for task in session._flights.tasks:
+        for task in session._in_flight.tasks:
             task.cancel()
         await outcomes(*calls)
         assert names(await client.get_non_tradable_assets("K")) == ["K"]

@@ -304,15 +304,15 @@ async def test_closed_deadlines_never_fire():
 async def test_a_caller_that_has_gone_is_not_kept_alive(how, monkeypatch):
     async with Wireless(latency=0.2, bad={"K0"} if how == "refused" else set()) as session:
         client = session.client(max_retries=0)
-        lane_of = client._ask
+        lane_of = client._calls.ask
         tickets = []
 
-        def ask(*args):
-            ticket = lane_of(*args)
+        def ask(*args, **options):
+            ticket = lane_of(*args, **options)
             tickets.append(weakref.ref(ticket))
             return ticket
 
-        monkeypatch.setattr(client, "_ask", ask)
+        monkeypatch.setattr(client._calls, "ask", ask)
         if how == "failed":
             session.okx.next = [unavailable]
         timeout = 0.1 if how == "late" else 9

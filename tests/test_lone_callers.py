@@ -116,7 +116,7 @@ async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
         client = session.client(credentials=Credentials("a key of whoever", "secret", "words"))
         (task,) = start(client, "K")
         await came(task, told=client)
-        session.get_user_id(client._calls.context, f"user of {id(session)}")
+        session.learn_user_id(client._calls.context, f"user of {id(session)}")
         assert names(await task) == ["K"]
         assert client.statistics().buckets[0].user == f"user of {id(session)}"
         assert client.statistics().buckets[0].requests_sent == 1

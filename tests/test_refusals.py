@@ -278,14 +278,14 @@ async def test_refused_ten_times_in_a_row_the_callers_of_that_batch_are_told():
 
 @pytest.mark.parametrize("most", [1, 3])
 async def test_how_many_is_a_setting(most):
-    async with Road(RateLimit(1)) as road, road.client(max_refusals=most) as client:
+    async with Road(RateLimit(1)) as road, road.client(policy=Policy(max_refusals=most)) as client:
         road.next = [busy] * most
         await failure_of(client.get_non_tradable_assets("CELT"), RateLimitError)
         assert len(road.trips) == most
 
 
 async def test_whoever_joins_later_has_refusals_of_its_own():
-    async with Road(RateLimit(1)) as road, road.client(max_refusals=3) as client:
+    async with Road(RateLimit(1)) as road, road.client(policy=Policy(max_refusals=3)) as client:
         road.next = [busy] * 4
         first = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
         await asyncio.sleep(2)  # two refusals so far

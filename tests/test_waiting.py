@@ -324,10 +324,10 @@ async def test_reading_statistics_changes_nothing():
         calls = calls_of(client, batches(9))
         await asyncio.sleep(0.3)
         lane = client._calls.lanes[ASSETS]
-        bucket: Any = lane.line.bucket
+        bucket: Any = lane.queue.bucket
 
         def state():
-            return repr(bucket), bucket.touched, list(bucket._idle), lane.line._timer, repr(lane)
+            return repr(bucket), bucket.touched, list(bucket._idle), lane.queue._timer, repr(lane)
 
         before = state()
         told = client.statistics()

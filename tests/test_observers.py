@@ -26,7 +26,7 @@ from okx_funding.telemetry.events import (
 from okx_funding.telemetry.observers import together
 
 from .support import ASSETS, VALUATION, failure_of
-from .wireless import Wireless, names, nothing_left
+from .support.fake_session import FakeSession, names, nothing_left
 
 CANARIES = ("canary-observed-4711", "canary-secret-4712", "canary-phrase-4713")
 MARK = "cana...11"
@@ -148,7 +148,7 @@ async def test_who_is_told_may_call_at_once(kind):
             call = client.get_non_tradable_assets("OTHER")
             others[:] = [begin_at_once(asyncio.get_running_loop(), call)]
 
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(observer=curious)
         assert names(await client.get_non_tradable_assets("THIS", timeout=9)) == ["THIS"]
         assert names(await others[0]) == ["OTHER"]
@@ -576,7 +576,7 @@ async def test_without_an_observer_nothing_is_hung_on_a_call(okx_exchange):
 
 
 async def test_the_text_of_statistics_is_short_for_many_users():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         clients = [session.client() for _ in range(20)]
         for client in clients:
             await client.get_non_tradable_assets("CELT")

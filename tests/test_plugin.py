@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from okx_funding import FundingClient
-from okx_funding.scheduler.context import Policy
+from okx_funding import FundingClient, Policy
 from okx_funding.testing import asynchronous, fixtures
 
 HERE = Path(__file__).parent

@@ -16,15 +16,14 @@ from urllib.parse import quote
 
 import pytest
 
-from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
+from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Policy, Session
 from okx_funding.api.assets import GET_ASSET_VALUATION
-from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response
 from tests.faults.answers import BADLY_PACKED, HEADED, NO_HTTP, STRANGE
 from tests.support import Scripted, answers, closes, failure_of, hangs, http, resets, says
-from tests.wireless import Wireless, raises
+from tests.support.fake_session import FakeSession, raises
 
 pytestmark = pytest.mark.looptime
 
@@ -346,7 +345,7 @@ async def test_a_parrot_that_speaks_in_headers_is_no_canary(place, ear, signatur
 
 
 async def test_no_attribute_of_an_error_sings():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(credentials=bird(), max_retries=0)
         quoting = HTTPStatusError("", http_status=403, endpoint=f"GET /?{KEY}&{SECRET}&{WORD}")
         session.okx.next = [raises(quoting)]

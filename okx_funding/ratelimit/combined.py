@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .bucket import Bucket
+from .interface import Bucket
 
 
 class Slots(NamedTuple):

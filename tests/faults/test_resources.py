@@ -18,13 +18,13 @@ from okx_funding import (
     FundingClient,
     HTTPStatusError,
     OKXError,
+    Policy,
     ProtocolError,
     QueueFullError,
     RateLimit,
     Session,
 )
 from okx_funding.ratelimit.registry import REGISTRY
-from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.faults.server import (

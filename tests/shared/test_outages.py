@@ -84,7 +84,7 @@ async def test_who_has_no_deadline_is_told_after_a_minute(redis_server: RedisSer
         patient = asyncio.create_task(failure_of(ask(client, exchange, timeout=2), Exception))
         await failure_of(ask(client, exchange), BucketsUnreachableError)
         assert 0.5 < now() - began < 1.8
-        assert not only_without_deadline.done(), "who has a deadline may wait for it"
+        assert not patient.done(), "who has a deadline may wait for it"
         await failure_of(ask(client, exchange), BucketsUnreachableError)
         assert now() - began < 3.5, "so is who came later"
         assert isinstance(await patient, BucketsUnreachableError)
@@ -292,11 +292,7 @@ async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server
                 assert "user or password is missing or wrong" in str(error)
                 await failure_of(ask(client, exchange, timeout=9), BucketsUnreachableError)
                 assert now() - began < 1.0, "the next one too, whatever its deadline"
-                shown = [
-                    repr(client),
-                    repr(client._calls._given),
-                    repr(client._calls._given._store),
-                ]
+                shown = [repr(client), repr(client._calls._given), repr(client._calls._given._store)]
                 shown += map(repr, asyncio.all_tasks())
                 shown += ["".join(everything(error)), *told(), caplog.text]
                 connector = client._calls._given._store._link._connector

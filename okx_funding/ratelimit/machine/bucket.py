@@ -15,8 +15,11 @@ from collections import deque
 from typing import Any, Protocol
 
 from okx_funding.api.spec import RateLimit
-from okx_funding.ratelimit.bucket import SMOOTH, Claim
-from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips
+from okx_funding.ratelimit.backoff import RefusalBackoff
+from okx_funding.ratelimit.interface import Claim
+from okx_funding.ratelimit.pacer import SMOOTH
+from okx_funding.ratelimit.round_trips import RoundTrips
+from okx_funding.ratelimit.slot import GUARD
 
 from . import law
 from .access import Access
@@ -60,7 +63,7 @@ class MachineBucket:
         self.callers_served: int = 0
         self.round_trips: RoundTrips = RoundTrips(max(4, 2 * claim.limit.count))
         self._place = place
-        self._freezer = Freezer()
+        self._backoff = RefusalBackoff()
         self._sends: deque[float] = deque()
         self._obeyed: list[Claim] = []
         access = Access(name, label, place)
@@ -209,7 +212,7 @@ class MachineBucket:
         elif self.round_trips.add(took):
             self._view.reduced_credit = self.round_trips.credit
         self._view.shortest = self.round_trips.shortest
-        self._freezer.succeeded(slot.sent_at)
+        self._backoff.succeeded(slot.sent_at)
         self._give_back(slot, now, 0.0, min(self.round_trips.credit, took))
 
     def lost(self, slot: MachineSlot, now: float) -> None:
@@ -231,7 +234,7 @@ class MachineBucket:
     def refused(self, slot: MachineSlot, now: float, retry_after: float | None = None) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
-        pause, until = self._freezer.refused(
+        pause, until = self._backoff.refused(
             slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
         )
         hold = until - now if until is not None else 0.0
@@ -346,4 +349,4 @@ class MachineBucket:
 
     def shared_with_others(self, now: float) -> bool:
         """Whether refusals of late say that somebody spends this limit without the file."""
-        return self._freezer.recent(now)
+        return self._backoff.recent(now)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from okx_funding.api.spec import RateLimit
 from okx_funding.errors import InvalidArgumentError, WrongLoopError
-from okx_funding.ratelimit.bucket import Claim, TokenBucket
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey
 
 from . import layout

@@ -37,7 +37,7 @@ from okx_funding.ratelimit.machine.file import LimitFile
 from okx_funding.ratelimit.registry import BucketKey
 from okx_funding.simulator import make_judge
 from tests.support import failure_of, now, someone
-from tests.wireless import Wireless
+from tests.support.fake_session import FakeSession
 
 pytestmark = [
     pytest.mark.looptime,
@@ -522,7 +522,7 @@ class at_limits:  # noqa: N801 -- reads like at_exchange
     async def __aenter__(self) -> tuple[FundingClient, MachineLimits]:
         limits = MachineLimits(self.path)
         limits.clock = asyncio.get_running_loop().time
-        self.session = Wireless()
+        self.session = FakeSession()
         self.session._store = limits
         await self.session.__aenter__()
         self.client = self.session.client(credentials=someone(), **self.options)

@@ -10,6 +10,11 @@ from okx_funding.errors import InvalidArgumentError
 from okx_funding.ratelimit.backoff import REFUSAL_COOLDOWN
 from okx_funding.telemetry.events import Observer
 
+MAX_REFUSALS = 10
+"""Refusals for the rate limit in a row after which a call gets a RateLimitError."""
+
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What few programs need to set.
@@ -26,7 +31,7 @@ class Policy:
     refusal_cooldown: float = REFUSAL_COOLDOWN
     assume_spent: bool = False
     max_queue: int = 200_000
-    max_refusals: int = 10
+    max_refusals: int = MAX_REFUSALS
 
     def __post_init__(self) -> None:
         cooldown = self.refusal_cooldown

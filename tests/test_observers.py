@@ -14,6 +14,7 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
 from okx_funding.scheduler.calls import Waiter
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault
 from okx_funding.telemetry.events import (
     BatchDispatched,
@@ -98,8 +99,9 @@ async def test_a_request_tells_whose_calls_it_serves(okx_client, observer):
     assert batch.keys == 2
 
 
+@pytest.mark.okx_client(policy=Policy(max_refusals=1))
 async def test_the_outcome_of_a_call_is_its_own(okx_exchange, okx_client, observer):
-    okx_exchange.fail_next(10, Fault.code("50011"))
+    okx_exchange.fail_next(1, Fault.code("50011"))
     await failure_of(okx_client.get_non_tradable_assets("CELT"), RateLimitError)
     task = asyncio.ensure_future(okx_client.get_asset_valuation())
     await asyncio.sleep(0)

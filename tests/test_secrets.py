@@ -197,7 +197,7 @@ OFFENDING = [
 async def test_no_fault_of_the_exchange_makes_the_canary_sing(fault, ear, signatures):
     async with SimulatedExchange(users=[bird()]) as exchange:
         exchange.fail_next(999, fault)
-        await sing(exchange.base_url, ear, signatures, max_retries=1, max_refusals=2)
+        await sing(exchange.base_url, ear, signatures, max_retries=1, policy=Policy(max_refusals=2))
     assert signatures
 
 
@@ -288,7 +288,7 @@ def in_message(raw):
 async def test_a_parrot_is_no_canary(shape, ear, signatures):
     parrot = Parrot(shape)
     async with parrot.server as server:
-        errors = await sing(server.base_url, ear, signatures, max_retries=0, max_refusals=1)
+        errors = await sing(server.base_url, ear, signatures, max_retries=0, policy=Policy(max_refusals=1))
     assert errors
 
 

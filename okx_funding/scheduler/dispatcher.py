@@ -54,7 +54,7 @@ from okx_funding.wire.response import Response, parse_response
 from .batch import Batch
 from .batcher import Batcher
 from .calls import Args, Key, Waiter, params_of
-from .context import MAX_REFUSALS, Policy
+from .context import Policy
 from .emitter import EventEmitter
 from .in_flight import InFlight
 from .outcome import Bisect, Fail, FixClock, Reject, Retry, decide, outcome_unknown
@@ -400,7 +400,7 @@ class Dispatcher:
 
     def _retry(self, batch: Batch, error: OKXError, retry: Retry) -> None:
         """Queue it again for callers who have attempts left, and fail the others."""
-        failures, refusals = self.max_retries, MAX_REFUSALS - 1
+        failures, refusals = self.max_retries, self.policy.max_refusals - 1
         if retry.refused:
             self.counters.refused += 1
             batch.count(refusals=1, requests=1)

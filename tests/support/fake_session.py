@@ -160,9 +160,9 @@ class FakeSession(Session):
             sent.ended = loop.time()
 
 
-async def came(*tasks: asyncio.Task[Any], told: Session | FundingClient) -> None:
+async def came(*tasks: asyncio.Task[Any], at: Session | FundingClient) -> None:
     """Let callers come, which takes a turn of the loop, and none where tasks are eager."""
-    while told.statistics().calls < len(tasks):  # noqa: ASYNC110
+    while at.statistics().calls < len(tasks):  # noqa: ASYNC110
         await asyncio.sleep(0)
 
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def shared_limits(args: argparse.Namespace) -> None:
     """Show every user's buckets in the Redis of ``args.buckets``."""
     try:
-        from okx_funding.ratelimit.redis import live_buckets
+        from okx_funding.ratelimit.redis import inspect_buckets
     except ImportError:
         raise Failure("--buckets needs redis-py: pip install redis", USAGE) from None
     try:
-        buckets = asyncio.run(live_buckets(args.buckets))
+        buckets = asyncio.run(inspect_buckets(args.buckets))
     except OKXError as error:
         raise Failure(str(error), exit_code(error)) from None
     if args.json:

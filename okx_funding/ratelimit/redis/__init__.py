@@ -26,9 +26,9 @@ buckets of a session together, ``live`` shows the state of all users' buckets.
 from __future__ import annotations
 
 from .bucket import SharedBucket
-from .live import LiveBucket, live_buckets
+from .inspect import LiveBucket, inspect_buckets
 from .store import OnLoss, RedisBuckets, name_of
-from .words import SharedSlot
+from .messages import SharedSlot
 
 __all__ = [
     "LiveBucket",
@@ -36,6 +36,6 @@ __all__ = [
     "RedisBuckets",
     "SharedBucket",
     "SharedSlot",
-    "live_buckets",
+    "inspect_buckets",
     "name_of",
 ]

@@ -19,8 +19,8 @@ from okx_funding.endpoints import RateLimit
 from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
 from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips, Slot
 
-from .scripts import CLAIM, GRACE, LOOK, Taken, microseconds
-from .words import Post, Queue, Return, SharedSlot
+from .scripts import CLAIM, HEARTBEAT_SLACK, HEARTBEAT, Taken, microseconds
+from .messages import Backend, Queue, Release, SharedSlot
 
 
 class SharedBucket:
@@ -30,7 +30,7 @@ class SharedBucket:
     they were won.
     """
 
-    def __init__(self, name: str, claim: Claim, post: Post) -> None:
+    def __init__(self, name: str, claim: Claim, backend: Backend) -> None:
         self.name = name
         self.claims: weakref.WeakKeyDictionary[object, Claim] = weakref.WeakKeyDictionary()
         self.queue: weakref.ref[Any] | None = None
@@ -40,16 +40,16 @@ class SharedBucket:
         self.callers_served: int = 0
         self.in_flight: int = 0
         self.round_trips: RoundTrips = RoundTrips(max(4, 2 * claim.limit.count))
-        self._post = post
+        self._backend = backend
         self._freezer = Freezer()
         self._frozen_until = -math.inf
         self._sends: deque[float] = deque()
         self._rule(claim)
 
-        self._hand: deque[SharedSlot] = deque()
+        self._acquired: deque[SharedSlot] = deque()
         self._asking = False
         self._asked_at = -math.inf
-        self._wished = False
+        self._requested = False
         """Whether anybody wanted a slot since the last answer."""
         self._wanted = 0
         self._waits = False
@@ -82,11 +82,11 @@ class SharedBucket:
     @property
     def unavailable_reason(self) -> str | None:
         """Why there are no slots, if that is so."""
-        return None if self._share is not None else self._post.unavailable_reason
+        return None if self._share is not None else self._backend.unavailable_reason
 
     def idle(self) -> bool:
         """Whether nobody lives with it and it holds nothing."""
-        busy = self.claims or self.in_flight or self._hand or self._asking or self._waits
+        busy = self.claims or self.in_flight or self._acquired or self._asking or self._waits
         return not (busy or self._silent)
 
     def _queue(self) -> Queue | None:
@@ -100,7 +100,7 @@ class SharedBucket:
         if self._share is not None:
             slot = self._share.take(now)
         else:
-            slot = self._from_hand(now)
+            slot = self._from_acquired(now)
             if slot is None:
                 self._want(now)
         if slot is not None:
@@ -110,12 +110,12 @@ class SharedBucket:
             self._sends.append(now)
         return slot
 
-    def _from_hand(self, now: float) -> SharedSlot | None:
-        while self._hand:
-            slot = self._hand.popleft()
-            if now - slot.asked_at <= self._post.fresh:
+    def _from_acquired(self, now: float) -> SharedSlot | None:
+        while self._acquired:
+            slot = self._acquired.popleft()
+            if now - slot.asked_at <= self._backend.fresh:
                 return slot
-            self._post.give(Return(self.name, slot, None))
+            self._backend.give(Release(self.name, slot, None))
         return None
 
     def holds(self, slot: Slot | SharedSlot, now: float) -> bool:  # noqa: ARG002
@@ -123,8 +123,8 @@ class SharedBucket:
         return True
 
     def _want(self, now: float) -> None:
-        self._wished = True
-        if self._post.is_fatal and (queue := self._queue()) is not None:
+        self._requested = True
+        if self._backend.is_fatal and (queue := self._queue()) is not None:
             queue.loop.call_soon(self._refuse)
         elif not self._asking and now >= self._ask_at:
             self._ask()
@@ -136,55 +136,55 @@ class SharedBucket:
     def _ask(self) -> None:
         self._stop_waiting()
         self._asking = True
-        self._post.ask(self)
+        self._backend.ask(self)
 
-    def question(self, now: float) -> dict[str, Any]:
+    def arguments(self, now: float) -> dict[str, Any]:
         """What ``take.lua`` wants to know, now that the ask leaves."""
         self._reconsider()
         queue = self._queue()
         ahead = queue.ahead() if queue is not None else 0
-        self._wanted = min(max(1, ahead), self.limit.count) if self._wished else 0
+        self._wanted = min(max(1, ahead), self.limit.count) if self._requested else 0
         self._asked_at = now
         self._hinted = math.inf
         self._asked_for_silence = self._silent
         self._serial += 1
         return {
-            "me": self._post.process,
+            "me": self._backend.process,
             "serial": self._serial,
             "lost": self._lost,
             "count": self.limit.count,
             "period": microseconds(self.limit.period + GUARD),
             "pace": SMOOTH if self.limit.spread else 0,
             "wanted": self._wanted,
-            "lease": microseconds(self._post.lease + STILL_ON_ITS_WAY),
+            "lease": microseconds(self._backend.lease + STILL_ON_ITS_WAY),
             "silent": self._silent,
-            "settle": microseconds(self._post.settle + STILL_ON_ITS_WAY),
+            "settle": microseconds(self._backend.settle + STILL_ON_ITS_WAY),
             "claim": microseconds(CLAIM),
-            "look": microseconds(LOOK),
-            "grace": microseconds(GRACE),
+            "look": microseconds(HEARTBEAT),
+            "grace": microseconds(HEARTBEAT_SLACK),
             "bye": not self.claims,
         }
 
     # -- being told ------------------------------------------------------------------------
 
-    def told(self, taken: Taken, now: float) -> None:
+    def on_reply(self, taken: Taken, now: float) -> None:
         """The answer to the ask."""
-        self._asking = self._wished = False
+        self._asking = self._requested = False
         self._lost = self._serial + 1
         self._silent = self._silent and not self._asked_for_silence
         self._others = taken.others
         self._count, self._window = taken.count, taken.period
         self._waits = len(taken.slots) < self._wanted
         for name in taken.slots:
-            self._hand.append(SharedSlot(name, self._serial, self._asked_at))
+            self._acquired.append(SharedSlot(name, self._serial, self._asked_at))
         self._due = self._ask_at = -math.inf
         if self._waits:
             self._due = min(self._hinted, now + taken.hoped_in)
             self._wait(min(self._hinted, now + taken.due_in), now)
-        if self._hand or not self._waits:
+        if self._acquired or not self._waits:
             self._wake()
 
-    def hint(self, due_in: float, now: float) -> None:
+    def on_hint(self, due_in: float, now: float) -> None:
         """A message: the slot it waits for is due earlier."""
         if self._asking:
             self._hinted = min(self._hinted, now + due_in)
@@ -193,7 +193,7 @@ class SharedBucket:
             self._wait(min(self._ask_at, self._due), now)
 
     def _wait(self, due: float, now: float) -> None:
-        self._ask_at = min(due, now + LOOK)
+        self._ask_at = min(due, now + HEARTBEAT)
         self._stop_waiting()
         loop = asyncio.get_running_loop()
         self._timer = loop.call_at(self._ask_at, self._ring)
@@ -205,7 +205,7 @@ class SharedBucket:
 
     def _ring(self) -> None:
         self._timer = None
-        self._wished = False
+        self._requested = False
         self._ask_at = -math.inf
         self._wake()
 
@@ -216,13 +216,13 @@ class SharedBucket:
         asyncio.get_running_loop().call_soon(self._tidy)
 
     def _tidy(self) -> None:
-        self._empty_hand()
+        self._release_acquired()
         if self._waits and self._timer is None and not self._asking and self._share is None:
             self._ask()  # nobody wanted the turn: leave the queue
 
-    def _empty_hand(self) -> None:
-        while self._hand:
-            self._post.give(Return(self.name, self._hand.popleft(), None))
+    def _release_acquired(self) -> None:
+        while self._acquired:
+            self._backend.give(Release(self.name, self._acquired.popleft(), None))
 
     def next_free(self, now: float) -> float:
         """When a slot is expected; inf while it is asked for: then the queue is woken."""
@@ -307,7 +307,7 @@ class SharedBucket:
 
     def _return(self, slot: SharedSlot, seen_by: float | None, **refusal: float | None) -> None:
         self.in_flight -= 1
-        self._post.give(Return(self.name, slot, seen_by, **refusal))
+        self._backend.give(Release(self.name, slot, seen_by, **refusal))
         if self._share is not None and seen_by is not None:
             self._share.frozen_until = max(self._share.frozen_until, seen_by + self._window)
 
@@ -321,9 +321,9 @@ class SharedBucket:
     def lose(self, share: int, not_before: float) -> None:
         """Redis is lost. From ``not_before`` on ``share`` slots are our own, 0: none."""
         self._stop_waiting()
-        self._waits = self._asking = self._wished = False
+        self._waits = self._asking = self._requested = False
         self._due = self._ask_at = -math.inf
-        self._empty_hand()
+        self._release_acquired()
         if share:
             limit = RateLimit(share, self.limit.period, self.limit.spread)
             self._share = TokenBucket(Claim(limit, self.refusal_cooldown))
@@ -375,8 +375,8 @@ class SharedBucket:
     def close(self) -> None:
         """Give back what is in hand, leave the queue and take back the claim."""
         self._stop_waiting()
-        self._empty_hand()
-        self._wished = False
+        self._release_acquired()
+        self._requested = False
         self.claims.clear()
         if self._serial and not self._asking:
             self._ask()

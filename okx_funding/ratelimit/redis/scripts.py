@@ -19,9 +19,9 @@ INBOX = f"{PREFIX}to:"
 
 CLAIM = 60.0
 """Seconds for which a process that doesn't ask is still taken for one that wants its limit."""
-LOOK = 2.0
+HEARTBEAT = 2.0
 """Seconds after which whoever waits shows that it is still there, whatever it was told."""
-GRACE = 1.0
+HEARTBEAT_SLACK = 1.0
 """Seconds by which it may be late before its place in the queue is somebody else's."""
 
 

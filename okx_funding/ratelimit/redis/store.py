@@ -16,9 +16,9 @@ from okx_funding.ratelimit.bucket import Claim
 from okx_funding.ratelimit.registry import BucketKey
 
 from .bucket import SharedBucket
-from .link import BEAT, Connector, Link
+from .connection import PING_AFTER, Connector, ServerConnection
 from .scripts import PREFIX
-from .words import Return
+from .messages import Release
 
 OnLoss = Literal["closed", "share"]
 
@@ -28,7 +28,7 @@ _LATE = 0.5
 """Seconds that a timer may be late when others rely on it."""
 _BUSY = 2.0
 """Seconds that the loop may be busy between an answer of Redis and the request."""
-FEW = 256
+SWEEP_FROM = 256
 
 
 class RedisBuckets:
@@ -48,18 +48,18 @@ class RedisBuckets:
         self.where: str = connector.where
         self.process: str = _name_of_this_process()
         self.longest_request: float = 0.0
-        self._notice = BEAT + connector.answer_within + _LATE
+        self._notice = PING_AFTER + connector.answer_within + _LATE
         self._answer_within = connector.answer_within
         self._buckets: dict[BucketKey, SharedBucket] = {}
         self._by_name: dict[str, SharedBucket] = {}
-        self._sweep_at = FEW
+        self._sweep_at = SWEEP_FROM
         self._sharing = _sharing(on_loss, processes)
         self._processes = processes or 1
-        self._link = Link(connector, self.process, self, attentive=bool(self._sharing))
+        self._connection = ServerConnection(connector, self.process, self, attentive=bool(self._sharing))
         self.check({name: endpoint.limit for name, endpoint in ENDPOINTS.items()})
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_link"):  # a traceback asks while __init__ is still at work
+        if not hasattr(self, "_connection"):  # a traceback asks while __init__ is still at work
             return "<RedisBuckets>"
         return f"<RedisBuckets at {self.where}: {self.unavailable_reason or 'well'}>"
 
@@ -112,19 +112,19 @@ class RedisBuckets:
     def _sweep(self) -> None:
         for key in [key for key, bucket in self._buckets.items() if bucket.idle()]:
             self.forget(key)
-        self._sweep_at = max(FEW, 2 * len(self._buckets))
+        self._sweep_at = max(SWEEP_FROM, 2 * len(self._buckets))
 
     # -- what buckets want to know and say ---------------------------------------------------
 
     @property
     def unavailable_reason(self) -> str | None:
         """Why Redis can't be used, if that is so."""
-        return self._link.unavailable_reason
+        return self._connection.unavailable_reason
 
     @property
     def is_fatal(self) -> bool:
         """Whether waiting is of no use then."""
-        return self._link.is_fatal
+        return self._connection.is_fatal
 
     @property
     def settle(self) -> float:
@@ -143,11 +143,11 @@ class RedisBuckets:
 
     def ask(self, bucket: SharedBucket) -> None:
         """Have its question asked as soon as it can be."""
-        self._link.ask(bucket)
+        self._connection.ask(bucket)
 
-    def give(self, back: Return) -> None:
+    def give(self, back: Release) -> None:
         """Have a slot given back; nobody waits for it."""
-        self._link.give(back)
+        self._connection.give(back)
 
     # -- what the link tells -----------------------------------------------------------------
 
@@ -165,11 +165,11 @@ class RedisBuckets:
         for bucket in list(self._buckets.values()):
             bucket.find(silent=silent)
 
-    def hinted(self, name: str, due_in: float) -> None:
+    def on_hint(self, name: str, due_in: float) -> None:
         """A message for the bucket ``name``."""
         bucket = self._by_name.get(name)
         if bucket is not None:
-            bucket.hint(due_in, asyncio.get_running_loop().time())
+            bucket.on_hint(due_in, asyncio.get_running_loop().time())
 
     def outlasted(self, reason: str, *, only_without_deadline: bool) -> None:
         """Tell those who would wait for ever, or everybody, that waiting is of no use."""
@@ -182,11 +182,11 @@ class RedisBuckets:
         """Give back what is in hand, leave all queues, and part from Redis."""
         for bucket in self._buckets.values():
             bucket.close()
-        await self._link.aclose()
+        await self._connection.aclose()
 
     def abandon(self) -> None:
         """Part without a word, where nobody may await."""
-        self._link.abandon()
+        self._connection.abandon()
 
 
 def name_of(key: BucketKey) -> str:

@@ -42,7 +42,7 @@ class Process:
             "-W",
             "error",
             "-m",
-            "tests.shared.bot",
+            "tests.redis.bot",
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

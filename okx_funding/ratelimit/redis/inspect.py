@@ -14,7 +14,7 @@ from okx_funding.errors import BucketsUnreachableError
 from okx_funding.ratelimit.slot import GUARD
 
 from .diagnosis import diagnosis
-from .link import Connector, hang_up
+from .connection import Connector, close_quietly
 from .scripts import PREFIX, seconds
 
 _NAME = re.compile(
@@ -22,7 +22,7 @@ _NAME = re.compile(
     r":(?P<user>.*):(?P<rule>[^:]*)\}",
     re.DOTALL,
 )
-_MANY = 500
+_SCAN_COUNT = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class LiveBucket:
         )
 
 
-async def live_buckets(url: str) -> list[LiveBucket]:
+async def inspect_buckets(url: str) -> list[LiveBucket]:
     """All buckets there, by host, user and endpoint.
 
     Raises InvalidArgumentError for a URL that can't be used, and BucketsUnreachableError.
@@ -92,7 +92,7 @@ async def live_buckets(url: str) -> list[LiveBucket]:
         try:
             found = await _look(connector, connection)
         finally:
-            await hang_up(connection)
+            await close_quietly(connection)
     except (exceptions.RedisError, OSError, TimeoutError) as error:
         words, _ = diagnosis(error)
     else:
@@ -109,7 +109,7 @@ async def _look(connector: Connector, connection: AbstractConnection) -> list[Li
     found: dict[str, LiveBucket] = {}
     cursor = b"0"
     while True:
-        [[cursor, names]] = await ask(("SCAN", cursor, "MATCH", f"{PREFIX}{{*", "COUNT", _MANY))
+        [[cursor, names]] = await ask(("SCAN", cursor, "MATCH", f"{PREFIX}{{*", "COUNT", _SCAN_COUNT))
         (now, micros), *hashes = await ask(("TIME",), *(("HGETALL", name) for name in names))
         for raw, flat in zip(names, hashes, strict=True):
             text = [each.decode(errors="replace") for each in flat]

@@ -27,7 +27,7 @@ class Queue(Protocol):
         """There will be no slot: tell whoever waits, or only who would wait for ever."""
 
 
-class Post(Protocol):
+class Backend(Protocol):
     """The way to Redis and back."""
 
     @property
@@ -57,7 +57,7 @@ class Post(Protocol):
     def ask(self, bucket: SharedBucket) -> None:
         """Have its question asked as soon as it can be."""
 
-    def give(self, back: Return) -> None:
+    def give(self, back: Release) -> None:
         """Have a slot given back; nobody waits for it."""
 
 
@@ -76,7 +76,7 @@ class SharedSlot:
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
+class Release:
     """A slot on its way back. Times are the loop's."""
 
     bucket: str
@@ -86,7 +86,7 @@ class Return:
     freeze_until: float | None = None
     bench_until: float | None = None
 
-    def question(self, process: str, now: float) -> dict[str, Any]:
+    def arguments(self, process: str, now: float) -> dict[str, Any]:
         """What ``give.lua`` wants to know, now that it leaves."""
         ask: dict[str, Any] = {"me": process, "serial": self.slot.serial, "id": self.slot.name}
         if self.seen_by is None:

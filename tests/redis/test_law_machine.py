@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.shared.law import GUARD, SECOND, Model, Scripts, ask, shown
-from tests.shared.servers import RedisServer
+from tests.redis.law import GUARD, SECOND, Model, Scripts, ask, shown
+from tests.redis.servers import RedisServer
 
 LIMITS = [(1, SECOND), (2, SECOND), (3, SECOND), (6, SECOND), (5, 2 * SECOND), (1, 2 * SECOND)]
 START = 1_700_000_000 * SECOND

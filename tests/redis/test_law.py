@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.shared.law import GUARD, SECOND, Scripts, ask
-from tests.shared.servers import RedisServer
+from tests.redis.law import GUARD, SECOND, Scripts, ask
+from tests.redis.servers import RedisServer
 
 WINDOW = SECOND + GUARD
 UNKNOWN = WINDOW + 250_000

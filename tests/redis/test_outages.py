@@ -10,11 +10,11 @@ import traceback
 import pytest
 
 from okx_funding import BucketsUnreachableError, DeadlineExceededError
-from okx_funding.ratelimit.redis import link
+from okx_funding.ratelimit.redis import connection
 from okx_funding.ratelimit.redis.diagnosis import diagnosis
-from tests.shared.clients import UNKNOWN, ask, held, key_of, sharing
-from tests.shared.processes import until
-from tests.shared.servers import RedisServer, free_port, running
+from tests.redis.clients import UNKNOWN, ask, held, key_of, sharing
+from tests.redis.processes import until
+from tests.redis.servers import RedisServer, free_port, running
 from tests.support import ASSETS, failure_of, now
 
 pytestmark = pytest.mark.slow
@@ -74,8 +74,8 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(redis_server: RedisS
 
 
 async def test_who_has_no_deadline_is_told_after_a_minute(redis_server: RedisServer, monkeypatch):
-    assert link.PATIENCE == 60.0
-    monkeypatch.setattr(link, "PATIENCE", 0.5)
+    assert connection.PATIENCE == 60.0
+    monkeypatch.setattr(connection, "PATIENCE", 0.5)
     async with sharing(None, 1, url=f"redis://127.0.0.1:{free_port()}", known=False) as (
         exchange,
         client,
@@ -84,7 +84,7 @@ async def test_who_has_no_deadline_is_told_after_a_minute(redis_server: RedisSer
         patient = asyncio.create_task(failure_of(ask(client, exchange, timeout=2), Exception))
         await failure_of(ask(client, exchange), BucketsUnreachableError)
         assert 0.5 < now() - began < 1.8
-        assert not only_without_deadline.done(), "who has a deadline may wait for it"
+        assert not patient.done(), "who has a deadline may wait for it"
         await failure_of(ask(client, exchange), BucketsUnreachableError)
         assert now() - began < 3.5, "so is who came later"
         assert isinstance(await patient, BucketsUnreachableError)
@@ -139,7 +139,7 @@ async def test_a_busy_loop_is_not_taken_for_a_lost_server(redis_server: RedisSer
         monkeypatch.setattr(store, "lost", lambda: lost.append(now()))
         for _ in range(3):
             call = asyncio.create_task(ask(client, exchange))
-            await until(lambda: bool(store._link._owed))
+            await until(lambda: bool(store._connection._owed))
             time.sleep(0.5)  # noqa: ASYNC251
             await call
         assert not lost
@@ -219,8 +219,8 @@ async def test_a_server_that_forgot_everything_begins_anew(redis_server_to_harm:
 
 
 async def test_each_process_goes_on_by_its_share(redis_server_to_harm: RedisServer, monkeypatch):
-    monkeypatch.setattr(link, "BEAT", 0.1)
-    monkeypatch.setattr(link, "_BACKOFF", (0.0, 0.05, 0.1))
+    monkeypatch.setattr(connection, "PING_AFTER", 0.1)
+    monkeypatch.setattr(connection, "_BACKOFF", (0.0, 0.05, 0.1))
     url = redis_server_to_harm.url + "?socket_timeout=0.1"
     async with sharing(redis_server_to_harm, 2, url=url, session=SHARE) as (exchange, one, two):
         await asyncio.gather(ask(one, exchange), ask(two, exchange))
@@ -263,7 +263,7 @@ async def test_a_share_is_told_by_no_error_of_redis(redis_server: RedisServer):
 
 
 async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, monkeypatch):
-    monkeypatch.setattr(link, "BEAT", 0.1)
+    monkeypatch.setattr(connection, "PING_AFTER", 0.1)
     url = redis_server_to_harm.url + "?socket_timeout=0.1"
     async with sharing(redis_server_to_harm, 1, url=url, session=SHARE) as (exchange, client):
         await ask(client, exchange)
@@ -295,7 +295,7 @@ async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server
                 shown = [repr(client), repr(client._given), repr(client._given._store)]
                 shown += map(repr, asyncio.all_tasks())
                 shown += ["".join(everything(error)), *told(), caplog.text]
-                connector = client._given._store._link._connector
+                connector = client._given._store._connection._connector
                 shown.append(repr(vars(connector)))
             asyncio.get_running_loop().set_debug(False)
             assert not secret or secret not in "".join(shown)
@@ -318,7 +318,7 @@ async def test_a_right_password_is_used_and_never_shown(redis_server):
         ):
             assert await ask(client, exchange)
             store = client._given._store
-            shown = [repr(store), store.where, repr(vars(store._link._connector))]
+            shown = [repr(store), store.where, repr(vars(store._connection._connector))]
             assert "hunter2" not in "".join(shown)
 
 

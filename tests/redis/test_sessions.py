@@ -20,9 +20,9 @@ from okx_funding import (
     RateLimit,
     Session,
 )
-from okx_funding.ratelimit.redis import bucket, live_buckets, scripts, store
+from okx_funding.ratelimit.redis import bucket, inspect_buckets, scripts, store
 from okx_funding.simulator import Fault, SimulatedExchange
-from tests.shared.clients import (
+from tests.redis.clients import (
     QUICK,
     UNKNOWN,
     ask,
@@ -33,8 +33,8 @@ from tests.shared.clients import (
     quick,
     sharing,
 )
-from tests.shared.processes import until
-from tests.shared.servers import RedisServer
+from tests.redis.processes import until
+from tests.redis.servers import RedisServer
 from tests.support import ASSETS, failure_of, someone
 
 pytestmark = pytest.mark.slow
@@ -92,7 +92,7 @@ async def test_a_key_without_user_id_shows_masked(redis_server: RedisServer):
         (key,) = redis_server.say("KEYS", "*")
         assert "a-lo...dy#" in key
         assert user.api_key not in key
-        (live,) = await live_buckets(redis_server.url)
+        (live,) = await inspect_buckets(redis_server.url)
         assert live.user == user.mark
 
 
@@ -130,7 +130,7 @@ async def test_the_strictest_claim_of_all_sessions_rules(redis_server: RedisServ
             await asyncio.gather(ask(strict, exchange), ask(wide, exchange))
             await ask(wide, exchange, 4)
             assert exchange.busiest_window(ASSETS) == 2
-            assert (await live_buckets(redis_server.url))[0].count == 2
+            assert (await inspect_buckets(redis_server.url))[0].count == 2
         await ask(wide, exchange)  # its claim left with it; what comes back is unknown at first
         await asyncio.sleep(UNKNOWN)
         await ask(wide, exchange, 6)
@@ -194,7 +194,7 @@ async def test_a_higher_priority_goes_first(redis_server: RedisServer):
 
 
 async def test_idle_sessions_say_nothing_to_redis(redis_server: RedisServer, monkeypatch):
-    monkeypatch.setattr(bucket, "LOOK", 0.3)
+    monkeypatch.setattr(bucket, "HEARTBEAT", 0.3)
     async with sharing(redis_server) as (exchange, one, two):
         await asyncio.gather(ask(one, exchange), ask(two, exchange))
         await asyncio.sleep(0.2)
@@ -227,8 +227,8 @@ def count_takes(mine):
 
 async def test_whoever_waits_does_not_poll(redis_server: RedisServer, monkeypatch):
     """However many callers wait, one look each two seconds (here 0.5) for the whole session."""
-    assert scripts.LOOK == 2.0
-    monkeypatch.setattr(bucket, "LOOK", 0.5)
+    assert scripts.HEARTBEAT == 2.0
+    monkeypatch.setattr(bucket, "HEARTBEAT", 0.5)
     async with sharing(redis_server, limit=RateLimit(1, 0.3)) as (exchange, one, two):
         await ask(one, exchange)
         exchange.latency = 9.0
@@ -284,8 +284,8 @@ async def test_a_slot_that_was_won_before_a_long_sleep_is_not_used(redis_server:
 
         def slept(taken, now):
             told(taken, now)
-            if mine._hand and not aged:
-                for slot in mine._hand:
+            if mine._acquired and not aged:
+                for slot in mine._acquired:
                     slot.asked_at -= 60
                     aged.append(slot)
 
@@ -375,7 +375,7 @@ async def test_a_session_that_was_never_closed_leaves_no_task_behind(redis_serve
 
 
 async def test_buckets_of_users_who_are_gone_are_forgotten(redis_server: RedisServer, monkeypatch):
-    monkeypatch.setattr(store, "FEW", 9)
+    monkeypatch.setattr(store, "SWEEP_FROM", 9)
     users = [someone() for _ in range(9)]
     async with (
         SimulatedExchange(users=users) as exchange,

@@ -25,7 +25,7 @@ from okx_funding.errors import InvalidArgumentError
 from .bucket import SharedBucket
 from .diagnosis import diagnosis
 from .scripts import GIVE, INBOX, TAKE, Taken, hint_of
-from .words import Return
+from .messages import Release
 
 logger: logging.Logger = logging.getLogger("okx_funding.ratelimit.bucket")
 
@@ -33,7 +33,7 @@ ANSWER_WITHIN = 1.0
 """Seconds within which Redis has to answer, unless the URL names a ``socket_timeout``."""
 PATIENCE = 60.0
 """Seconds of outage after which even callers without a deadline are told."""
-BEAT = 1.0
+PING_AFTER = 1.0
 """Seconds after which a link that must notice every outage says something."""
 _BACKOFF = (0.0, 0.05, 0.1, 0.2, 0.5, 1.0)
 _PACKET = 100
@@ -70,7 +70,7 @@ class Connector:
             async with asyncio.timeout(self.answer_within):
                 await connection.connect()  # type: ignore[no-untyped-call]
         except BaseException:
-            await hang_up(connection)
+            await close_quietly(connection)
             raise
         return connection
 
@@ -94,7 +94,7 @@ def _settings_of(url: str) -> dict[str, Any] | None:
         return None
 
 
-async def hang_up(connection: AbstractConnection) -> None:
+async def close_quietly(connection: AbstractConnection) -> None:
     """Close it, whatever its state."""
     with contextlib.suppress(exceptions.RedisError, OSError, TimeoutError):
         await connection.disconnect(nowait=True)
@@ -109,14 +109,14 @@ class Store(Protocol):
     def found(self, *, silent: bool) -> None:
         """Asking is possible again. ``silent``: something may have been sent meanwhile."""
 
-    def hinted(self, name: str, due_in: float) -> None:
+    def on_hint(self, name: str, due_in: float) -> None:
         """A message for the bucket ``name``."""
 
     def outlasted(self, reason: str, *, only_without_deadline: bool) -> None:
         """Tell those who would wait for ever, or everybody, that waiting is of no use."""
 
 
-class Link:
+class ServerConnection:
     """What one session says to Redis and hears from it, from the first word until `aclose`.
 
     ``attentive``: it must notice every outage soon, even when nobody asks anything.
@@ -134,8 +134,8 @@ class Link:
         self._store = store
         self._attentive = attentive
         self._asks: dict[SharedBucket, None] = {}
-        self._returns: deque[Return] = deque()
-        self._owed: deque[SharedBucket | Return | None] = deque()
+        self._returns: deque[Release] = deque()
+        self._owed: deque[SharedBucket | Release | None] = deque()
         self._something_to_say = asyncio.Event()
         self._something_owed = asyncio.Event()
         self._all_said = asyncio.Event()
@@ -151,7 +151,7 @@ class Link:
         self._asks[bucket] = None
         self._say()
 
-    def give(self, back: Return) -> None:
+    def give(self, back: Release) -> None:
         """Have a slot given back; nobody waits for it."""
         self._returns.append(back)
         self._say()
@@ -201,7 +201,7 @@ class Link:
         answer = self._connector.answer
         inbox = INBOX + self.process
         talk = await self._connector.connect()
-        closing.push_async_callback(hang_up, talk)
+        closing.push_async_callback(close_quietly, talk)
         writing = (("HSET", inbox, "may", "write"), ("HDEL", inbox, "may"))
         for command in (("INFO", "server"), TAKE.load(), GIVE.load(), *writing):
             await talk.send_command(*command, check_health=False)
@@ -211,7 +211,7 @@ class Link:
         for _ in range(4):
             await answer(talk)
         messages = await self._connector.connect()
-        closing.push_async_callback(hang_up, messages)
+        closing.push_async_callback(close_quietly, messages)
         await messages.send_command("SUBSCRIBE", inbox, check_health=False)
         await answer(messages)
         self._connected(server and server[1])
@@ -240,7 +240,7 @@ class Link:
             logger.warning("%s", self.unavailable_reason)
         if in_touch:
             self._asks.clear()
-            self._returns.extendleft(owed for owed in self._owed if isinstance(owed, Return))
+            self._returns.extendleft(owed for owed in self._owed if isinstance(owed, Release))
             self._owed.clear()
             self._store.lost()
         if self.is_fatal:
@@ -264,7 +264,7 @@ class Link:
             if not commands:
                 self._something_to_say.clear()
                 try:
-                    async with asyncio.timeout(BEAT if self._attentive else None):
+                    async with asyncio.timeout(PING_AFTER if self._attentive else None):
                         await self._something_to_say.wait()
                     continue
                 except TimeoutError:
@@ -278,12 +278,12 @@ class Link:
         commands: list[tuple[Any, ...]] = []
         while self._returns and len(commands) < _PACKET:
             back = self._returns.popleft()
-            commands.append(GIVE.on(back.bucket, back.question(self.process, now)))
+            commands.append(GIVE.on(back.bucket, back.arguments(self.process, now)))
             self._owed.append(back)
         while self._asks and len(commands) < _PACKET:
             bucket = next(iter(self._asks))
             del self._asks[bucket]
-            commands.append(TAKE.on(bucket.name, bucket.question(now)))
+            commands.append(TAKE.on(bucket.name, bucket.arguments(now)))
             self._owed.append(bucket)
         return commands
 
@@ -300,10 +300,10 @@ class Link:
             if self._failures and owed is not None:
                 self._in_touch()
             if isinstance(owed, SharedBucket):
-                owed.told(Taken.of(answer), loop.time())
+                owed.on_reply(Taken.of(answer), loop.time())
 
     async def _hear(self, messages: AbstractConnection) -> None:
         while True:
             kind, _, message = await messages.read_response()
             if kind == b"message":
-                self._store.hinted(*hint_of(message))
+                self._store.on_hint(*hint_of(message))

@@ -9,10 +9,10 @@ import pytest
 
 from okx_funding import BucketsUnreachableError, InvalidArgumentError
 from okx_funding.cli import main
-from okx_funding.ratelimit.redis import LiveBucket, live_buckets, name_of
+from okx_funding.ratelimit.redis import LiveBucket, inspect_buckets, name_of
 from okx_funding.ratelimit.registry import BucketKey
-from tests.shared.clients import ask, sharing
-from tests.shared.servers import RedisServer, free_port, running
+from tests.redis.clients import ask, sharing
+from tests.redis.servers import RedisServer, free_port, running
 from tests.support import ASSETS
 
 SECOND = 1_000_000
@@ -89,7 +89,7 @@ async def test_all_users_are_shown(redis_server: RedisServer):
     redis_server.say("SET", "something:else", "1")
     async with sharing(redis_server, 1) as (exchange, one), sharing(redis_server, 2) as (_, *two):
         await asyncio.gather(ask(one, exchange), *(ask(client, _) for client in two))
-        found = await live_buckets(redis_server.url)
+        found = await inspect_buckets(redis_server.url)
         assert [(it.requests_sent, it.processes) for it in found] == [(1, 1), (2, 2)] or [
             (it.requests_sent, it.processes) for it in found
         ] == [(2, 2), (1, 1)]
@@ -99,15 +99,15 @@ async def test_many_buckets_are_all_found(redis_server: RedisServer):
     for number in range(600):
         fields = [word for pair in FIELDS.items() for word in pair]
         redis_server.say("HSET", f"okx-funding:{{h:{number:03d}:r}}", *fields)
-    assert len(await live_buckets(redis_server.url)) == 600
+    assert len(await inspect_buckets(redis_server.url)) == 600
 
 
 async def test_a_server_that_cannot_be_asked_is_named():
     port = free_port()
     with pytest.raises(BucketsUnreachableError, match=f"127.0.0.1:{port}.*no connection"):
-        await live_buckets(f"redis://:hunter2@127.0.0.1:{port}")
+        await inspect_buckets(f"redis://:hunter2@127.0.0.1:{port}")
     with pytest.raises(InvalidArgumentError):
-        await live_buckets("nonsense")
+        await inspect_buckets("nonsense")
 
 
 # -- the command ------------------------------------------------------------------------------

@@ -12,6 +12,8 @@ from typing import Any
 
 import redis
 
+from okx_funding import RateLimit
+from okx_funding.ratelimit.bucket import strictest
 from okx_funding.ratelimit.redis.scripts import GIVE, TAKE, Script
 
 CLOCK = "redis.call('TIME')"
@@ -56,7 +58,8 @@ def ask(me: str, serial: int = 1, **more: Any) -> Ask:
         "serial": serial,
         "lost": serial,
         "count": 6,
-        "period": SECOND + GUARD,
+        "period": 1.0,
+        "guard": GUARD,
         "pace": 0,
         "wanted": 1,
         "lease": 16 * SECOND,
@@ -89,7 +92,7 @@ class Model:
 
     slots: dict[str, Held] = field(default_factory=dict)
     queue: dict[str, Place] = field(default_factory=dict)
-    claims: dict[str, tuple[int, int, float, int, int]] = field(default_factory=dict)
+    claims: dict[str, tuple[int, float, float, int, int]] = field(default_factory=dict)
     count: int = 0
     period: int = 0
     pace: float = 0
@@ -146,13 +149,10 @@ class Model:
         self.claims[me] = (
             ask["count"], ask["period"], ask["pace"], now + ask["claim"], ask["serial"]
         )  # fmt: skip
-        before, strictest = (
-            self.period,
-            min(
-                ((it[0] / it[1], it[0], it[1]) for it in self.claims.values()),
-            ),
-        )
-        self.count, self.period = strictest[1], strictest[2]
+        before = self.period
+        limit = strictest([RateLimit(it[0], it[1]) for it in self.claims.values()])
+        self.count = limit.count
+        self.period = math.ceil(limit.period * SECOND - 0.001) + ask["guard"]
         self.pace = max(it[2] for it in self.claims.values())
         if ask["bye"]:
             del self.claims[me]
@@ -244,7 +244,7 @@ def shown(model: Model) -> dict[str, str]:
     for name, it in model.queue.items():
         fields[f"queue:{name}"] = " ".join(map(text, (it.since, it.due, it.expires)))
     for name, (count, period, pace, expires, serial) in model.claims.items():
-        fields[f"claim:{name}"] = f"{count} {period} {pace:g} {text(expires)} {serial}"
+        fields[f"claim:{name}"] = f"{count} {period:.17g} {pace:g} {text(expires)} {serial}"
     if model.count:
         fields |= {"count": text(model.count), "period": text(model.period)}
         fields |= {"pace": f"{model.pace:g}", "frozen": text(model.frozen)}

@@ -153,7 +153,8 @@ class SharedBucket:
             "serial": self._serial,
             "lost": self._lost,
             "count": self.limit.count,
-            "period": microseconds(self.limit.period + GUARD),
+            "period": self.limit.period,
+            "guard": microseconds(GUARD),
             "pace": SMOOTH if self.limit.spread else 0,
             "wanted": self._wanted,
             "lease": microseconds(self._backend.lease + STILL_ON_ITS_WAY),
@@ -189,8 +190,9 @@ class SharedBucket:
         if self._asking:
             self._hinted = min(self._hinted, now + due_in)
         elif self._waits:
-            self._due = now + due_in
-            self._wait(min(self._ask_at, self._due), now)
+            # The message knows the latest moment only: what is hoped for stands if it is earlier.
+            self._due = min(self._due, now + due_in)
+            self._wait(min(self._ask_at, now + due_in), now)
 
     def _wait(self, due: float, now: float) -> None:
         self._ask_at = min(due, now + HEARTBEAT)

@@ -4,8 +4,9 @@
 --   slot:ID            FREE, or FREE PROCESS SERIAL while it is held: when it is free again, who
 --                      holds it, and which ask of that process won it
 --   queue:PROCESS      SINCE DUE EXPIRES: who waits since when, and when it was told to ask again
---   claim:PROCESS      COUNT PERIOD PACE EXPIRES SERIAL: the limit a process wants, its last ask
---   count period pace  the limit in force: the strictest of the claims that have not expired
+--   claim:PROCESS      COUNT PERIOD PACE EXPIRES SERIAL: the limit a process wants (PERIOD in
+--                      seconds), its last ask
+--   count period pace  the limit in force: what keeps all claims that have not expired
 --   frozen paced       before these moments nobody gets a slot
 --   sent refused       requests since the bucket was made
 --   clock offset       the last moment seen, and by how much the server's clock went back so far
@@ -70,6 +71,27 @@ local function in_order()
   table.sort(queue, function(a, b)
     return a.since < b.since or (a.since == b.since and a.name < b.name)
   end)
+end
+
+-- The highest rate that keeps all limits {count, seconds}, with the largest burst that reaches it,
+-- as `strictest` in ratelimit/bucket.py says and reckons: in seconds, so that it rounds alike.
+local function strictest(limits)
+  local first, same = limits[1], true
+  local best, burst, least = 1, 0, first[1]
+  for _, limit in ipairs(limits) do
+    same = same and limit[1] == first[1] and limit[2] == first[2]
+    burst, least = math.max(burst, limit[2] / limit[1]), math.min(least, limit[1])
+  end
+  if same then return first[1], first[2] end
+  local span = burst
+  for n = 2, least do
+    local window = 0
+    for _, limit in ipairs(limits) do
+      window = math.max(window, limit[2] / math.floor(limit[1] / n))
+    end
+    if n / window >= best / span then best, span = n, window end
+  end
+  return best, span
 end
 
 local function gate() return pace > 0 and math.max(frozen, paced) or frozen end

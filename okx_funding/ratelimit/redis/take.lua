@@ -1,7 +1,9 @@
 -- Takes slots, or a place in the queue; wanted 0 leaves the queue.
 --
 --   me serial lost      who asks for the how manieth time, and the first ask whose answer was lost
---   count period pace   the limit that it wants; pace is 0, or the share of W/N between requests
+--   count period pace   the limit that it wants, its period in seconds; pace is 0, or the share of
+--                       W/N between requests
+--   guard               what is added to each period
 --   wanted lease        how many slots, and how long at most a request holds one
 --   silent settle       whether history is unknown, and how long what is unknown may still arrive
 --   claim look grace    how long a claim lasts, until when it asks again, how long it may be late
@@ -23,24 +25,24 @@ end
 queue = living
 if mine and mine.expires < now then mine = nil end
 
--- The strictest claim rules: the lowest rate, then the smallest burst.
+-- All limits rule that are wanted, and the highest rate that keeps them all.
 local before = period
-count, period, pace = ask.count, ask.period, ask.pace
+local limits = {{ask.count, ask.period}}
+pace = ask.pace
 for name, claim in pairs(claims) do
   if name ~= ask.me and claim.expires < now then
     redis.call('HDEL', KEYS[1], 'claim:' .. name)
   elseif name ~= ask.me then
-    local rate, least = claim.count / claim.period, count / period
-    if rate < least or (rate == least and claim.count < count) then
-      count, period = claim.count, claim.period
-    end
+    limits[#limits + 1] = {claim.count, claim.period}
     pace = math.max(pace, claim.pace)
   end
 end
+count, period = strictest(limits)
+period = math.ceil(period * 1000000 - 0.001) + ask.guard
 if ask.bye then
   redis.call('HDEL', KEYS[1], 'claim:' .. ask.me)
 else
-  set('claim:' .. ask.me, text(ask.count) .. ' ' .. text(ask.period) .. ' ' .. ask.pace
+  set('claim:' .. ask.me, text(ask.count) .. ' ' .. string.format('%.17g', ask.period) .. ' ' .. ask.pace
     .. ' ' .. text(now + ask.claim) .. ' ' .. text(ask.serial))
 end
 

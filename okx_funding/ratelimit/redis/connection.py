@@ -215,6 +215,8 @@ class ServerConnection:
     async def _write(self, connection: AbstractConnection) -> None:
         loop = asyncio.get_running_loop()
         while True:
+            if not self._pending:
+                self._heard_at = loop.time()
             commands = self._packet(loop.time())
             if not commands:
                 self._outgoing.clear()
@@ -226,11 +228,12 @@ class ServerConnection:
                 except TimeoutError:
                     if not (self._attentive or self._store.waits()):
                         continue
+                    if self._pending:
+                        continue
                     commands = [("PING",)]
+                    self._heard_at = loop.time()
                     self._pending.append(None)
-            if not self._owing.is_set():
-                self._heard_at = loop.time()
-                self._owing.set()
+            self._owing.set()
             packed = connection.pack_commands(commands)
             await connection.send_packed_command(packed, check_health=False)
 

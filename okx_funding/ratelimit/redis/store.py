@@ -18,6 +18,7 @@ from okx_funding.ratelimit.registry import BucketKey
 from .bucket import SharedBucket
 from .connection import PING_AFTER, ServerConnection
 from .connector import Connector, RedisCredentials
+from .identity import UserProof
 from .messages import Release, Renewal
 from .scripts import FORMATS, PREFIX, Message
 
@@ -76,6 +77,7 @@ class SharedLimits:
         self.formats: tuple[int, ...] = FORMATS
         self.longest_request: float = 0.0
         self._notice = PING_AFTER + connector.answer_within + _LATE
+        self.users: UserProof = UserProof()
         self._buckets: dict[BucketKey, SharedBucket] = {}
         self._by_tag: dict[str, SharedBucket] = {}
         self._sweep_at = SWEEP_FROM
@@ -216,6 +218,7 @@ class SharedLimits:
 
     async def aclose(self) -> None:
         """Give back what is in hand, leave all queues, and part from Redis."""
+        await self.users.aclose()
         for bucket in self._buckets.values():
             bucket.close()
         await self._connection.aclose()

@@ -53,7 +53,7 @@ else
 end
 local known = last and string.sub(last, 1, #claim + 1) == claim .. ' '
 if ask.leaves or not known or not count or now >= (field.review or 0) then
-  local limits, lowest, review = {}, ask.speaks, now + ask.claim
+  local limits, lowest, review = {}, math.huge, now + ask.claim
   local highest = 0
   local all = redis.call('HGETALL', CLAIMS)
   for i = 1, #all, 2 do
@@ -67,7 +67,7 @@ if ask.leaves or not known or not count or now >= (field.review or 0) then
       review = math.min(review, tonumber(parts[5]))
     end
   end
-  if #limits == 0 then limits[1], highest = {ask.count, ask.period}, ask.pace end
+  if #limits == 0 then limits[1], highest, lowest = {ask.count, ask.period}, ask.pace, ask.format end
   count, period = strictest(limits)
   period, pace = math.ceil(period * 1000000 - 0.001) + ask.guard, highest
   field.review = review

@@ -16,7 +16,7 @@ import msgspec
 from yarl import URL
 
 from okx_funding import Credentials, NonTradableAsset
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.wire.response import Response, parse_response
 
 from .harness import missing, optional

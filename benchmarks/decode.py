@@ -6,7 +6,7 @@ import json
 
 import msgspec
 
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.wire.codec import Codec
 from okx_funding.wire.response import Response, parse_response
 

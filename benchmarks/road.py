@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.simulator import Judge, make_judge
 
 FOUR = ("sliding", "fixed", "fixed-first", "token-bucket")

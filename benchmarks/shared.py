@@ -19,7 +19,7 @@ import aiohttp
 from yarl import URL
 
 from okx_funding import Credentials, FundingClient, RateLimit, Session
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.simulator import SimulatedExchange
 
 from .byhand import PATH, textbook_headers

@@ -12,7 +12,7 @@ from aiolimiter import AsyncLimiter
 from yarl import URL
 
 from okx_funding import FundingClient
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.simulator import SimulatedExchange
 
 from .byhand import PATH, textbook_headers

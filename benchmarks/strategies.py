@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from aiolimiter import AsyncLimiter
 
 from okx_funding import Credentials, FundingClient, RateLimit, Session
-from okx_funding.endpoints import VALUATION_UNITS
+from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.errors import ProtocolError
 from okx_funding.telemetry.events import Statistics
 from okx_funding.wire.response import Response

@@ -55,12 +55,16 @@ SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "In `okx_funding.simulator`.",
         {
             "simulator.exchange": "SimulatedExchange",
+            "simulator.state": "ExchangeState",
+            "simulator.traffic": "Traffic",
             "simulator.accounts": "Account",
             "simulator.auth": "Key",
             "simulator.threads": "in_thread",
-            "simulator.services": "Rules",
+            "simulator.books": "Rules",
+            "simulator.ledger": "Movement Ledger",
             "simulator.arrivals": "Arrival",
             "simulator.faults": "Fault",
+            "simulator.channels": "WebSockets",
         },
     ),
     (

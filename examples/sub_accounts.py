@@ -20,7 +20,7 @@ from okx_funding.simulator import SimulatedExchange
 
 async def total(client: FundingClient) -> tuple[str, Decimal, int]:
     """The user, what all its accounts are worth in USDT, and how many assets it can't trade."""
-    user = await client.identify()
+    user = await client.get_user_id()
     valuation, assets = await asyncio.gather(
         client.get_asset_valuation("USDT"), client.get_non_tradable_assets()
     )

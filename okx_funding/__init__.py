@@ -1,24 +1,26 @@
-"""OKX's funding account for asyncio: batched, rate-limited, typed.
+"""OKX's funding account for asyncio: batched, rate-limited, typed, and money that moves once.
 
 async with FundingClient(Credentials("key", "secret", "passphrase")) as client:
-    assets = await client.get_non_tradable_assets(ccy=["CELT", "MEME"])
+    balances = await client.get_balances(["BTC", "USDT"])
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.spec import RateLimit
     from .auth.credentials import Credentials
-    from .client import FundingClient
-    from .endpoints import RateLimit
+    from .client import AccountGroup, AccountResults, FundingClient, Gap, SubAccounts
     from .errors import (
         AccountRestrictedError,
         AddressNotAllowedError,
         APIError,
         AuthenticationError,
+        BacklogExceededError,
         BucketsUnreachableError,
         ChainSuspendedError,
         ClientClosedError,
+        ClientIdReusedError,
         ClockSkewError,
         ConnectError,
         DeadlineExceededError,
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
         InsufficientFundsError,
         InvalidArgumentError,
         InvalidParameterError,
+        JournalError,
+        MovementAbsentError,
         NotFoundError,
         OKXError,
         OutcomeUnknownError,
+        PagingStuckError,
         PermissionDeniedError,
         ProtocolError,
+        PushStoppedError,
         QueueFullError,
         QuotaExceededError,
         QuoteExpiredError,
@@ -44,7 +50,19 @@ if TYPE_CHECKING:
         TransportError,
         WrongLoopError,
     )
-    from .models import AssetValuation, NonTradableAsset, ValuationDetails
+    from .money import (
+        Done,
+        Intent,
+        Journal,
+        NotDone,
+        Outcome,
+        PostgresJournal,
+        SQLiteJournal,
+        Unknown,
+        client_id_for,
+    )
+    from .ratelimit.machine import MachineLimits
+    from .scheduler.context import Policy
     from .session import Session
     from .telemetry.events import BucketStatistics, Observer, Statistics
 
@@ -52,31 +70,46 @@ __version__ = "0.1.0"
 
 __all__ = [
     "APIError",
+    "AccountGroup",
     "AccountRestrictedError",
+    "AccountResults",
     "AddressNotAllowedError",
-    "AssetValuation",
     "AuthenticationError",
+    "BacklogExceededError",
     "BucketStatistics",
     "BucketsUnreachableError",
     "ChainSuspendedError",
     "ClientClosedError",
+    "ClientIdReusedError",
     "ClockSkewError",
     "ConnectError",
     "Credentials",
     "DeadlineExceededError",
     "DecodeError",
+    "Done",
     "FundingClient",
+    "Gap",
     "HTTPStatusError",
     "InsufficientFundsError",
+    "Intent",
     "InvalidArgumentError",
     "InvalidParameterError",
-    "NonTradableAsset",
+    "Journal",
+    "JournalError",
+    "MachineLimits",
+    "MovementAbsentError",
+    "NotDone",
     "NotFoundError",
     "OKXError",
     "Observer",
+    "Outcome",
     "OutcomeUnknownError",
+    "PagingStuckError",
     "PermissionDeniedError",
+    "Policy",
+    "PostgresJournal",
     "ProtocolError",
+    "PushStoppedError",
     "QueueFullError",
     "QuotaExceededError",
     "QuoteExpiredError",
@@ -85,36 +118,51 @@ __all__ = [
     "RequestTimeoutError",
     "ResponseError",
     "ResponseTooLargeError",
+    "SQLiteJournal",
     "ServiceUnavailableError",
     "Session",
     "Statistics",
+    "SubAccounts",
     "TransferFailedError",
     "TransportError",
-    "ValuationDetails",
+    "Unknown",
     "WrongLoopError",
+    "client_id_for",
 ]
 
-_HOMES = (
-    "errors",
-    "endpoints",
-    "models",
-    "telemetry.events",
-    "auth.credentials",
-    "session",
-    "client",
-)
-"""Where the names live, the lightest first. They are loaded when they are asked for: the command
-line's help, the pytest plugin and the simulated exchange do without aiohttp."""
+_HOMES = {
+    "errors": "APIError AccountRestrictedError AddressNotAllowedError AuthenticationError "
+    "BacklogExceededError BucketsUnreachableError ChainSuspendedError ClientClosedError "
+    "ClientIdReusedError ClockSkewError ConnectError DeadlineExceededError "
+    "DecodeError HTTPStatusError InsufficientFundsError InvalidArgumentError "
+    "InvalidParameterError JournalError MovementAbsentError NotFoundError "
+    "OKXError OutcomeUnknownError PagingStuckError PermissionDeniedError "
+    "ProtocolError PushStoppedError QueueFullError QuotaExceededError "
+    "QuoteExpiredError RateLimitError RequestTimeoutError ResponseError "
+    "ResponseTooLargeError ServiceUnavailableError TransferFailedError TransportError "
+    "WrongLoopError",
+    "api.spec": "RateLimit",
+    "telemetry.events": "BucketStatistics Observer Statistics",
+    "auth.credentials": "Credentials",
+    "scheduler.context": "Policy",
+    "money": "Done Intent Journal NotDone Outcome PostgresJournal SQLiteJournal Unknown client_id_for",
+    "session": "Session",
+    "ratelimit.machine": "MachineLimits",
+    "client": "AccountGroup AccountResults FundingClient Gap SubAccounts",
+}
+"""Where the names live. They are loaded when they are asked for: the command line's help, the
+pytest plugin and the simulated exchange do without aiohttp."""
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name in _HOMES:
+        home = _HOME_OF.get(name)
+        if home is not None:
+            module = importlib.import_module(f".{home}", __name__)
+            return globals().setdefault(name, getattr(module, name))
+        if name in ("api", "client", "errors", "money", "session"):
             return importlib.import_module(f".{name}", __name__)
-        if name in __all__:
-            for home in _HOMES:
-                if hasattr(module := importlib.import_module(f".{home}", __name__), name):
-                    return globals().setdefault(name, getattr(module, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__() -> list[str]:

@@ -8,36 +8,39 @@ import dataclasses
 import time
 import warnings
 import weakref
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from aiolimiter import AsyncLimiter
 
-from okx_funding.arguments import count
-from okx_funding.auth.credentials import Credentials
+from okx_funding.api.account import GET_SYSTEM_TIME
+from okx_funding.api.params import count
+from okx_funding.api.spec import Endpoint, RateLimit
 from okx_funding.auth.secret import Secret
-from okx_funding.auth.signing import timestamp
-from okx_funding.endpoints import GET_TIME, Endpoint, RateLimit
+from okx_funding.auth.signing import login, timestamp
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
 from okx_funding.ratelimit.bucket import Bucket, Claim
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey
+from okx_funding.scheduler.calls import Args, args_of
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.deadlines import Deadlines
-from okx_funding.scheduler.dispatcher import Dispatcher, Policy
+from okx_funding.scheduler.dispatcher import Dispatcher
 from okx_funding.scheduler.emitter import EventEmitter
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.in_flight import InFlight
 from okx_funding.scheduler.lane import WRONG_LOOP, Lane
 from okx_funding.scheduler.outcome import outcome_unknown
+from okx_funding.scheduler.push import CONNECT_TIMEOUT, PushConnection
 from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
 from okx_funding.telemetry.counters import Counters, TotalCounters
-from okx_funding.telemetry.events import HostStatistics, Observer, Statistics
+from okx_funding.telemetry.events import HostStatistics, Statistics
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
-from okx_funding.wire.transport import AiohttpTransport
+from okx_funding.wire.transport import AiohttpTransport, Transport
 
 if TYPE_CHECKING:
     import aiohttp
@@ -47,21 +50,7 @@ if TYPE_CHECKING:
     from okx_funding.ratelimit.store import LimitStore
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Profile:
-    """Who asks, where, and how. Clients with equal profiles share lanes, hence requests."""
-
-    credentials: Credentials | None
-    origin: str
-    demo: bool = False
-    request_timeout: float = 10.0
-    policy: Policy = Policy()
-    observer: Observer | None = dataclasses.field(default=None, compare=False)
-    told: int = dataclasses.field(init=False)
-    """Which observer: itself and no equal one is meant, and it needn't have a hash."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "told", id(self.observer))
+_NOTHING: Mapping[str, Any] = {}
 
 
 class Session:
@@ -98,6 +87,7 @@ class Session:
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
         limits: MachineLimits | None = None,
+        transport: Transport | None = None,
     ) -> None:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
@@ -115,11 +105,16 @@ class Session:
             )
         if buckets is not None:
             self._store = _open_store(buckets, on_loss, processes)
-        self._transport = AiohttpTransport(http, proxy=proxy, max_body=max_body)
+        if transport is not None and (http is not None or proxy is not None):
+            raise InvalidArgumentError(
+                "transport stands for the pool: http and proxy don't go with it"
+            )
+        self._transport: Any = transport or AiohttpTransport(http, proxy=proxy, max_body=max_body)
         self._lanes: weakref.WeakValueDictionary[object, Lane] = weakref.WeakValueDictionary()
         self._limiter = limiter
         self._hosts: dict[str, Host] = {}
         self._in_flight = InFlight()
+        self._pushes: dict[object, PushConnection] = {}
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
@@ -149,7 +144,7 @@ class Session:
 
     def __del__(self, _warn: object = warnings.warn) -> None:
         transport = getattr(self, "_transport", None)
-        if transport is None or not transport.started:
+        if not isinstance(transport, AiohttpTransport) or not transport.started:
             return
         transport.abandon()
         if self._store is not None and not transport.inherited:
@@ -182,60 +177,113 @@ class Session:
 
     # -- lanes -----------------------------------------------------------------------------
 
-    def lane(self, endpoint: Endpoint, profile: Profile, claim: Claim) -> Lane:
-        """The lane of one endpoint for one profile. It lives as long as somebody holds it."""
+    def lane(
+        self,
+        endpoint: Endpoint[Any],
+        context: Context,
+        limits: Sequence[RateLimit] | None = None,
+        params: Mapping[str, Any] = _NOTHING,
+    ) -> Lane:
+        """The lane of one endpoint for one context. It lives as long as somebody holds it.
+
+        Calls that batch by one parameter share a lane if they are equal in all others; calls that
+        OKX counts by the values of a parameter share one if these are equal.
+        """
         loop = self._bind()
-        claim = claim.within(endpoint.limit)
-        key = (endpoint.name, profile, claim)
+        limits = endpoint.limits if limits is None else tuple(limits)
+        args = args_of(params, endpoint.batch_by) if endpoint.batch_by is not None else ()
+        values = tuple(limit.values(params) for limit in endpoint.limits)
+        key = (endpoint.name, endpoint.row, endpoint.shared, context, limits, args, values)
         lane = self._lanes.get(key)
-        if lane is not None:
-            return lane
+        if lane is None:
+            lane = self._lanes[key] = self._make_lane(endpoint, context, limits, params, args, loop)
+        return lane
+
+    def _make_lane(
+        self,
+        endpoint: Endpoint[Any],
+        context: Context,
+        limits: Sequence[RateLimit],
+        params: Mapping[str, Any],
+        args: Args,
+        loop: asyncio.AbstractEventLoop,
+    ) -> Lane:
         assert self._deadlines is not None
-        queue = self._queue(endpoint, profile, claim, loop)
-        host = self._host(profile.origin)
-        credentials = profile.credentials
-        observer = profile.observer
+        queue, others = self.queues(endpoint, context, limits, params)
+        host = self.host(context.origin)
+        credentials, observer = context.credentials, context.observer
         dispatcher = Dispatcher(
             endpoint,
             queue,
             host,
-            partial(self._send, profile, host),
-            policy=profile.policy,
+            partial(self._send, context, host),
+            args=args,
+            others=[other.bucket for other in others],
+            max_retries=context.max_retries,
+            policy=context.policy,
             in_flight=self._in_flight,
             total=self._total,
-            emitter=EventEmitter(observer, endpoint, profile.origin, loop)
+            emitter=EventEmitter(observer, endpoint, context.origin, loop)
             if observer is not None
             else None,
             circuit=REGISTRY.circuit(
-                profile.origin, profile.demo, credentials, endpoint.name, loop
+                context.origin, context.demo, credentials, endpoint.name, loop
             ),
             redact=credentials.redact if credentials is not None else str,
-            learn_clock=partial(self._learn_clock, profile, host) if credentials else None,
+            learn_clock=partial(self.learn_clock, context) if credentials else None,
         )
-        queue.bucket.claim(dispatcher, claim, loop.time())
-        lane = Lane(dispatcher, self._deadlines)
-        self._lanes[key] = lane
-        return lane
+        self.claim(dispatcher, (queue, *others), limits, endpoint, context)
+        return Lane(dispatcher, self._deadlines)
 
-    def _host(self, origin: str) -> Host:
+    def _claim(self, limit: RateLimit, published: RateLimit, context: Context) -> Claim:
+        policy = context.policy
+        claim = Claim(limit, policy.refusal_cooldown, policy.assume_spent)
+        return claim.within(published)
+
+    def host(self, origin: str) -> Host:
+        """What is known of one host."""
         host = self._hosts.get(origin)
         if host is None:
             host = self._hosts[origin] = Host(origin, self._limiter)
         return host
 
+    def queues(
+        self,
+        endpoint: Endpoint[Any],
+        context: Context,
+        limits: Sequence[RateLimit],
+        params: Mapping[str, Any] = _NOTHING,
+    ) -> tuple[SlotQueue, list[SlotQueue]]:
+        """The queue before the first limit of a request, and those of its further limits."""
+        loop = self._bind()
+        queues = []
+        for number, (limit, published) in enumerate(zip(limits, endpoint.limits, strict=True), 1):
+            rule = "/".join((endpoint.name, *published.values(params)))
+            if number > 1:
+                rule += f"#{number}"
+            queues.append(self._queue(rule, limit, published, context, loop))
+        return queues[0], queues[1:]
+
     def _queue(
-        self, endpoint: Endpoint, profile: Profile, claim: Claim, loop: asyncio.AbstractEventLoop
+        self,
+        rule: str,
+        limit: RateLimit,
+        published: RateLimit,
+        context: Context,
+        loop: asyncio.AbstractEventLoop,
     ) -> SlotQueue:
-        if endpoint.scope == "ip" or profile.credentials is None:
+        by_address = "ip" in published.per or context.credentials is None
+        if by_address or context.credentials is None:
             user = "this address"
         else:
-            mark = profile.credentials.mark
-            user = REGISTRY.user_of(profile.credentials) or mark
+            mark = context.credentials.mark
+            user = REGISTRY.user_of(context.credentials) or mark
             if user != mark:
                 self._move(mark, user, loop)
-        key = BucketKey(profile.origin, profile.demo, user, endpoint.name)
-        if self._store is not None and endpoint.scope != "ip":
-            self._store.longest_request = max(self._store.longest_request, profile.request_timeout)
+        key = BucketKey(context.origin, context.demo, user, rule)
+        claim = self._claim(limit, published, context)
+        if self._store is not None and not by_address:
+            self._store.longest_request = max(self._store.longest_request, context.request_timeout)
             return _queue_of(self._store.bucket(key, claim), key, loop)
         return _local_queue(key, claim, loop)
 
@@ -244,17 +292,30 @@ class Session:
         if self._store is not None:
             self._store.check(limits)
 
-    def user_of(self, profile: Profile) -> str | None:
-        """The user id of the profile's key, if it is known."""
-        self._bind()
-        return REGISTRY.user_of(profile.credentials) if profile.credentials else None
+    @staticmethod
+    def known_user_id(context: Context) -> str | None:
+        """The User ID of the context's key, if it is known."""
+        return REGISTRY.user_of(context.credentials) if context.credentials else None
 
-    def identify(self, profile: Profile, user: str) -> None:
-        """The profile's key is ``user``'s: what it sent counts as the user's."""
+    def claim(
+        self,
+        owner: object,
+        queues: Sequence[SlotQueue],
+        limits: Sequence[RateLimit],
+        endpoint: Endpoint[Any],
+        context: Context,
+    ) -> None:
+        """``owner`` lives with the buckets behind ``queues`` as long as it exists."""
+        for queue, limit, published in zip(queues, limits, endpoint.limits, strict=True):
+            claim = self._claim(limit, published, context)
+            queue.bucket.claim(owner, claim, queue.loop.time())
+
+    def learn_user_id(self, context: Context, user: str) -> None:
+        """The context's key is ``user``'s: what it sent counts as the user's."""
         loop = self._bind()
-        if profile.credentials is not None:
-            self._move(profile.credentials.mark, user, loop)
-            REGISTRY.learn(profile.credentials, user)
+        if context.credentials is not None:
+            self._move(context.credentials.mark, user, loop)
+            REGISTRY.learn(context.credentials, user)
 
     def _move(self, old: str, new: str, loop: asyncio.AbstractEventLoop) -> None:
         """What a key did on its own account counts as its user's from now on."""
@@ -277,48 +338,83 @@ class Session:
             queue.move_to(_queue_of(heir, new, loop))
         bucket.close()
 
+    # -- pushes ----------------------------------------------------------------------------
+
+    def push(self, context: Context, url: str) -> PushConnection:
+        """The connection on which OKX pushes, one for each API key and URL."""
+        loop = self._bind()
+        credentials = context.credentials
+        assert credentials is not None
+        key = (credentials, url)
+        connection = self._pushes.get(key)
+        if connection is None:
+            host = self.host(context.origin)
+            connection = self._pushes[key] = PushConnection(
+                url,
+                connect=partial(self._transport.connect, url, timeout=CONNECT_TIMEOUT),
+                login=lambda: login(credentials, time.time() + host.clock_offset),
+                learn_clock=partial(self.learn_clock, context),
+                redact=credentials.redact,
+            )
+            self._deadlines = self._deadlines or Deadlines(loop)
+        return connection
+
     # -- sending ---------------------------------------------------------------------------
 
     def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
+        self,
+        context: Context,
+        host: Host,
+        endpoint: Endpoint[Any],
+        request: Request,
     ) -> Awaitable[Response]:
         """Stamp, sign and send at this very moment; what is signed is what is sent."""
-        credentials = profile.credentials
+        stamp = timestamp(time.time() + host.clock_offset)
+        return self.send_signed(context, endpoint, request, stamp, fresh=False)
+
+    def send_signed(
+        self,
+        context: Context,
+        endpoint: Endpoint[Any],
+        request: Request,
+        stamp: str,
+        *,
+        fresh: bool,
+    ) -> Awaitable[Response]:
+        """Sign with ``stamp`` and send; ``fresh`` wants a connection that surely lives."""
+        credentials = context.credentials
         if credentials is None or endpoint.permission == "none":
             headers: dict[str, str] = {}
         else:
-            headers = credentials.headers(
-                timestamp(time.time() + host.clock_offset),
-                request.method,
-                request.target,
-                request.body,
-                demo=profile.demo,
-            )
-        return self._transport.send(
+            headers = credentials.headers(stamp, *request, demo=context.demo)
+        sending: Awaitable[Response] = self._transport.send(
             request.method,
-            profile.origin + request.target,
+            context.origin + request.target,
             headers,
             request.body,
             label=str(endpoint),
-            timeout=profile.request_timeout,
+            timeout=context.request_timeout,
+            fresh=fresh,
         )
+        return sending
 
-    async def _learn_clock(self, profile: Profile, host: Host) -> None:
+    async def learn_clock(self, context: Context) -> None:
         """Set the host's clock by OKX's own, once for all who find theirs wrong."""
+        host = self.host(context.origin)
         task = self._clocks.get(host.origin)
         if task is None:
-            task = asyncio.ensure_future(self._ask_time(profile, host))
+            task = asyncio.ensure_future(self._ask_time(context, host))
             self._clocks[host.origin] = task
             task.add_done_callback(lambda _: self._clocks.pop(host.origin, None))
         await asyncio.wait([task])
 
-    async def _ask_time(self, profile: Profile, host: Host) -> None:
+    async def _ask_time(self, context: Context, host: Host) -> None:
         # https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time
-        profile = dataclasses.replace(profile, credentials=None, observer=None)
+        context = dataclasses.replace(context, credentials=None, observer=None)
         for attempt in range(5):  # everybody who signs depends on it
             with contextlib.suppress(OKXError):
-                lane = self.lane(GET_TIME, profile, Claim(GET_TIME.limit))
-                rows = await lane.ask((None,), Counters(), timeout=profile.request_timeout)
+                lane = self.lane(GET_SYSTEM_TIME, context)
+                rows = await lane.ask(((),), Counters(), timeout=context.request_timeout)
                 if rows:
                     wall = time.time()
                     offset = rows[0].ts / 1000 + lane.last_trip / 2 - wall
@@ -394,6 +490,8 @@ class Session:
         await asyncio.shield(self._closing)
 
     async def _shut(self) -> None:
+        for push in self._pushes.values():
+            await push.aclose()
         await self._in_flight.drain(GRACE)
         clocks = list(self._clocks.values())
         for task in clocks:

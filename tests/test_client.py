@@ -19,7 +19,7 @@ from okx_funding import (
     RateLimit,
     ValuationDetails,
 )
-from okx_funding.endpoints import VALUATION_UNITS
+from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.simulator import SimulatedExchange
 from tests.support import ASSETS, VALUATION, assets, at_exchange, row, someone, virtually
 
@@ -488,7 +488,7 @@ async def test_a_bad_currency_spoils_only_the_call_that_named_it():
 @given(st.text(max_size=40))
 @settings(max_examples=200)
 def test_only_the_alphabet_of_currencies_is_ever_let_through(text):
-    from okx_funding.arguments import currencies
+    from okx_funding.api.params import currencies
 
     allowed = (
         set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-").issuperset(text)

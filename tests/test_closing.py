@@ -147,7 +147,7 @@ async def test_who_waits_while_the_clock_is_learned_is_told():
         okx, answer = session.okx, session.okx.answer
 
         def silent(sent):
-            if sent.endpoint == "get_time":
+            if sent.endpoint == "get_system_time":
                 okx.latency = 60
             return answer(sent)
 
@@ -368,7 +368,7 @@ async def test_what_is_closed_takes_no_calls_and_sends_nothing(own):
             client.get_non_tradable_assets("K", max_age=60),
             client.get_non_tradable_assets(some(50), timeout=1),
             client.get_asset_valuation(),
-            client.identify(),
+            client.get_user_id(),
         ):
             assert not (await failure_of(call, ClientClosedError)).sent
         assert await client.get_non_tradable_assets([]) == []

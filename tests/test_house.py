@@ -15,7 +15,7 @@ import pytest
 import okx_funding
 import okx_funding.simulator
 from okx_funding import FundingClient
-from okx_funding.endpoints import ENDPOINTS
+from okx_funding.api.table import ENDPOINTS
 
 HOUSE = Path(okx_funding.__file__).parent
 

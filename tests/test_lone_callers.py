@@ -115,7 +115,7 @@ async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
         client = session.client(credentials=Credentials("a key of whoever", "secret", "words"))
         (task,) = start(client, "K")
         await came(task, told=client)
-        session.identify(client._profile, f"user of {id(session)}")
+        session.get_user_id(client._profile, f"user of {id(session)}")
         assert names(await task) == ["K"]
         assert client.statistics().buckets[0].user == f"user of {id(session)}"
         assert client.statistics().buckets[0].requests_sent == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from okx_funding import DeadlineExceededError, InvalidArgumentError, RateLimit
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Waiter
 from okx_funding.scheduler.pending import PendingKey, PendingQueue

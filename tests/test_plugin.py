@@ -120,7 +120,7 @@ def test_every_fixture_is_explained_and_its_name_is_ours():
 
 async def test_each_test_has_a_user_of_its_own(okx_exchange, okx_client, okx_credentials):
     assert okx_exchange.users == [okx_credentials]
-    assert await okx_client.identify() == okx_credentials.user_id
+    assert await okx_client.get_user_id() == okx_credentials.user_id
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
-from okx_funding.endpoints import GET_ASSET_VALUATION
+from okx_funding.api.assets import GET_ASSET_VALUATION
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response

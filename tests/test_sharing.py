@@ -21,7 +21,7 @@ from okx_funding import (
     ServiceUnavailableError,
     WrongLoopError,
 )
-from okx_funding.endpoints import GET_TIME
+from okx_funding.api.account import GET_SYSTEM_TIME
 from okx_funding.ratelimit.bucket import Claim
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
 from okx_funding.session import Profile
@@ -121,7 +121,7 @@ async def test_each_endpoint_has_a_bucket_of_its_own():
 async def test_what_okx_counts_by_address_all_users_of_a_host_share():
     async with Road() as road:
         lanes = [
-            road.lane(GET_TIME, Profile(owner, origin, demo), Claim(GET_TIME.limit))
+            road.lane(GET_SYSTEM_TIME, Profile(owner, origin, demo), Claim(GET_SYSTEM_TIME.limits[0]))
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
@@ -237,17 +237,17 @@ async def test_identify_asks_okx_once():
     async with Road() as road:
         road.uids[owner.api_key] = "9001"
         async with road.client(credentials=owner) as client:
-            assert await client.identify() == "9001"
-            assert await client.identify() == "9001"
-            assert [trip.endpoint for trip in road.trips] == ["identify"]
+            assert await client.get_user_id() == "9001"
+            assert await client.get_user_id() == "9001"
+            assert [trip.endpoint for trip in road.trips] == ["get_account_config"]
         async with road.client(credentials=owner) as another:
-            assert await another.identify() == "9001"
+            assert await another.get_user_id() == "9001"
         assert len(road.trips) == 1
 
 
 async def test_whose_user_id_is_given_nobody_asks():
     async with Road() as road, road.client(credentials=someone("9002")) as client:
-        assert await client.identify() == "9002"
+        assert await client.get_user_id() == "9002"
         assert road.trips == []
 
 
@@ -256,7 +256,7 @@ async def test_all_who_identify_at_once_share_a_request():
     async with Road() as road:
         road.uids[owner.api_key] = "9003"
         async with road.client(credentials=owner) as client:
-            uids = await asyncio.gather(*(client.identify() for _ in range(5)))
+            uids = await asyncio.gather(*(client.get_user_id() for _ in range(5)))
             assert uids == ["9003"] * 5
             assert len(road.trips) == 1
 
@@ -266,15 +266,15 @@ async def test_an_answer_without_a_uid_teaches_nothing(data):
     owner = nameless()
     async with Road() as road, road.client(credentials=owner, max_retries=0) as client:
         road.next = [lambda _: Response(200, b'{"code":"0","data":%s,"msg":""}' % data)]
-        await failure_of(client.identify(), DecodeError)
+        await failure_of(client.get_user_id(), DecodeError)
         road.uids[owner.api_key] = "9004"
-        assert await client.identify() == "9004"
+        assert await client.get_user_id() == "9004"
 
 
 async def test_identify_that_fails_changes_nothing():
     async with Road() as road, road.client(credentials=nameless(), max_retries=0) as client:
         road.next = [lambda _: Response(503, b'{"code":"50001","msg":"later"}')]
-        await failure_of(client.identify(), ServiceUnavailableError)
+        await failure_of(client.get_user_id(), ServiceUnavailableError)
         (bucket,) = client.statistics().buckets
         assert "#" in bucket.user
 
@@ -285,11 +285,11 @@ async def test_identify_is_limited_by_itself():
         clients = [road.client(credentials=key) for key in keys]
         for key, client in zip(keys, clients, strict=True):
             road.uids[key.api_key] = "9005"
-            await client.identify()
+            await client.get_user_id()
         assert road.refused == []
-        assert len({client._lanes["identify"].queue.bucket for client in clients}) == 1
+        assert len({client._lanes["get_account_config"].queue.bucket for client in clients}) == 1
         bucket = clients[0].statistics().buckets[0]
-        assert (bucket.endpoint, bucket.count, bucket.period) == ("identify", 5, 2.0)
+        assert (bucket.endpoint, bucket.count, bucket.period) == ("get_account_config", 5, 2.0)
 
 
 async def test_what_two_keys_sent_counts_together_once_they_are_identified():
@@ -302,7 +302,7 @@ async def test_what_two_keys_sent_counts_together_once_they_are_identified():
         await asyncio.sleep(0.2)
         await ask(clients[1], 2, "B")
         for client in clients:
-            await client.identify()
+            await client.get_user_id()
         assert bucket_of(clients[0]) is bucket_of(clients[1])
         await asyncio.gather(ask(clients[0], 8, "D"), ask(clients[1], 8, "E"))
         assert road.refused == []
@@ -322,7 +322,7 @@ async def test_identify_breaks_no_limit_on_the_way_with_callers_waiting(seed):
             for number, client in enumerate(clients)
         ]
         await asyncio.sleep(0.3 * seed)
-        await asyncio.gather(*(client.identify() for client in clients))
+        await asyncio.gather(*(client.get_user_id() for client in clients))
         known = now()
         on_their_way = len(road.trips)
         await asyncio.gather(*calls)
@@ -345,7 +345,7 @@ async def test_waiting_callers_move_along_in_their_order():
             wanted = batches(4)
             calls = [asyncio.ensure_future(client.get_non_tradable_assets(each)) for each in wanted]
             await asyncio.sleep(0.1)
-            await client.identify()
+            await client.get_user_id()
             await asyncio.gather(*calls)
             assert all(trip.sent < 0.1 for trip in road.refused), "when nobody knew"
             served = [list(trip.keys) for trip in road.trips if trip.keys and not trip.refused]
@@ -357,7 +357,7 @@ async def test_a_client_that_comes_later_with_the_same_key_knows_its_user():
     async with Road() as road:
         road.uids[owner.api_key] = "9008"
         async with road.client(credentials=owner) as client:
-            await client.identify()
+            await client.get_user_id()
             await ask(client, 6)
         async with road.client(credentials=nameless(owner)) as another:
             began = now()
@@ -371,7 +371,7 @@ async def test_one_identify_serves_every_endpoint():
     async with Road() as road:
         road.uids[owner.api_key] = "9009"
         async with road.client(credentials=owner) as client:
-            await asyncio.gather(client.get_asset_valuation(), ask(client, 1), client.identify())
+            await asyncio.gather(client.get_asset_valuation(), ask(client, 1), client.get_user_id())
             assert {bucket.user for bucket in client.statistics().buckets} == {"9009"}
 
 
@@ -386,7 +386,7 @@ async def test_what_was_refused_before_is_known_after():
             road.next = [lambda _: Response(429, b'{"code":"50011","msg":""}', retry_after="20")]
             call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
             await ask(other, 1)
-            await client.identify()
+            await client.get_user_id()
             await ask(other, 1, "D")
             assert now() >= 20
             await call
@@ -401,7 +401,7 @@ async def test_counts_of_both_buckets_are_told_as_one():
             road.client(credentials=someone("9011")) as other,
         ):
             await asyncio.gather(ask(client, 2, "A"), ask(other, 3, "B"))
-            await client.identify()
+            await client.get_user_id()
             bucket = other.statistics().buckets[0]
             assert (bucket.requests_sent, bucket.keys_sent, bucket.callers_served) == (5, 100, 100)
             assert bucket.batch_fill == 1.0
@@ -577,10 +577,10 @@ async def test_identify_into_a_bucket_of_another_loop_leaves_everything_as_it_wa
             ready.wait()
             try:
                 before = bucket_of(client)
-                await failure_of(client.identify(), WrongLoopError)
+                await failure_of(client.get_user_id(), WrongLoopError)
                 assert bucket_of(client) is before
                 await ask(client, 1, "D")
-                await failure_of(client.identify(), WrongLoopError)
+                await failure_of(client.get_user_id(), WrongLoopError)
             finally:
                 done.set()
                 thread.join()
@@ -594,7 +594,7 @@ async def test_at_a_real_exchange_two_keys_of_one_user_identify_and_share():
             FundingClient(nameless(one), base_url=url) as first,
             FundingClient(nameless(two), base_url=url) as second,
         ):
-            uids = await asyncio.gather(first.identify(), second.identify())
+            uids = await asyncio.gather(first.get_user_id(), second.get_user_id())
             assert set(uids) == {"9013"}
             wanted = exchange.currencies[:160]
             await asyncio.gather(

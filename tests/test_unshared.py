@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from okx_funding import RateLimit
-from okx_funding.endpoints import GET_ASSET_VALUATION, GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_ASSET_VALUATION, GET_NON_TRADABLE_ASSETS
 from okx_funding.errors import InvalidParameterError, OutcomeUnknownError
 from okx_funding.scheduler.calls import args_of, keys_of
 from tests.support import failure_of

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 import pytest
 
 from okx_funding import Credentials
+from okx_funding.api.table import ENDPOINTS
 from okx_funding.cli import main
 from okx_funding.cli.parser import SHELLS, make_parser
-from okx_funding.endpoints import ENDPOINTS
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 
 from .support import ASSETS, VALUATION, someone
@@ -192,7 +192,7 @@ def test_people_see_every_limit_and_where_it_comes_from(capsys, exchange):
     assert main(["limits"]) == 0
     out = capsys.readouterr().out
     for endpoint in ENDPOINTS.values():
-        assert str(endpoint.limit) in out
+        assert str(endpoint.limits[0]) in out
         assert f"{endpoint.name}: https://www.okx.com/docs-v5/en/#" in out
     assert not exchange.log
 

@@ -29,14 +29,9 @@ from okx_funding import (
     ServiceUnavailableError,
     ValuationDetails,
 )
-from okx_funding.endpoints import (
-    ENDPOINTS,
-    GET_ACCOUNT_CONFIG,
-    GET_ASSET_VALUATION,
-    GET_NON_TRADABLE_ASSETS,
-    GET_TIME,
-)
-from okx_funding.models import AccountConfig, ServerTime
+from okx_funding.api.account import GET_ACCOUNT_CONFIG, GET_SYSTEM_TIME, AccountConfig, ServerTime
+from okx_funding.api.assets import GET_ASSET_VALUATION, GET_NON_TRADABLE_ASSETS
+from okx_funding.api.table import ENDPOINTS
 from okx_funding.wire.request import build_request as build
 from okx_funding.wire.response import Response, parse_response, parse_retry_after
 from tests.support import envelope, row, sample
@@ -140,11 +135,11 @@ def test_a_recorded_valuation_keeps_every_digit():
 
 
 def test_the_clock_and_the_account_of_a_key():
-    assert parse(envelope({"ts": "1597026383085"}), endpoint=GET_TIME) == [
+    assert parse(envelope({"ts": "1597026383085"}), endpoint=GET_SYSTEM_TIME) == [
         ServerTime(ts=1597026383085)
     ]
     (config,) = parse(envelope({"uid": "446", "acctLv": "2"}), endpoint=GET_ACCOUNT_CONFIG)
-    assert config == AccountConfig(uid="446")
+    assert config == AccountConfig(uid="446", acct_lv="2")
 
 
 def test_no_rows_are_an_empty_list():
@@ -340,7 +335,7 @@ CLASS_OF = {
 
 
 @pytest.mark.parametrize("seen", sample("errors")["errors"], ids=lambda seen: seen["body"]["code"])
-@pytest.mark.parametrize("endpoint", [GET_NON_TRADABLE_ASSETS, GET_ASSET_VALUATION, GET_TIME])
+@pytest.mark.parametrize("endpoint", [GET_NON_TRADABLE_ASSETS, GET_ASSET_VALUATION, GET_SYSTEM_TIME])
 def test_every_error_that_was_seen_has_its_class_code_and_status(seen, endpoint):
     error = failure(seen["body"], seen["http_status"], endpoint=endpoint)
     code = str(seen["body"]["code"])

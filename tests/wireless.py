@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from okx_funding import ConnectError, FundingClient, ProtocolError, Session
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.ratelimit.bucket import TokenBucket
 from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
@@ -109,7 +109,7 @@ class Okx:
 
     def answer(self, sent: Sent) -> Response:
         """What OKX says by itself."""
-        if sent.endpoint == "get_time":
+        if sent.endpoint == "get_system_time":
             now = asyncio.get_running_loop().time()
             return Response(200, b'{"code":"0","msg":"","data":[{"ts":"%d"}]}' % (now * 1000))
         if sent.endpoint == "get_asset_valuation":
@@ -143,7 +143,7 @@ class Wireless(Session):
         keys = tuple(query.split(",")) if query else ()
         sent = Sent(len(okx.sent) + 1, endpoint.name, keys, loop.time())
         okx.sent.append(sent)
-        answer = okx.next.pop(0) if okx.next and endpoint.name != "get_time" else okx.answer
+        answer = okx.next.pop(0) if okx.next and endpoint.name != "get_system_time" else okx.answer
         try:
             if answer is hangs:
                 await loop.create_future()

@@ -44,16 +44,16 @@ class AccountConfig(Row, frozen=True):
     """Deprecated by OKX."""
     stgy_type: str = ""
     role_type: str = ""
-    trader_insts: tuple[str, ...] = ()
+    trader_insts: list[str] | None = None
     spot_role_type: str = ""
-    spot_trader_insts: tuple[str, ...] = ()
+    spot_trader_insts: list[str] | None = None
     op_auth: str = ""
     liquidation_gear: str = ""
     enable_spot_borrow: bool | None = None
     spot_borrow_auto_repay: bool | None = None
     settle_ccy: str = ""
-    settle_ccy_list: tuple[str, ...] | str = ()
-    """OKX documents a text and prints a list."""
+    settle_ccy_list: list[str] | None = None
+    """OKX documents a text and sends a list."""
 
 
 class ServerTime(TimedRow, frozen=True):

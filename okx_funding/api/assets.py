@@ -265,7 +265,7 @@ class Assets(Caller):
         return await self._rows(GET_NON_TRADABLE_ASSETS, {"ccy": keys}, options) if keys else []
 
     async def get_asset_valuation(
-        self, ccy: ValuationUnit | None = None, **options: Unpack[ReadOptions]
+        self, ccy: ValuationUnit | str | None = None, **options: Unpack[ReadOptions]
     ) -> AssetValuation:
         """What all accounts are worth, in ``ccy``: BTC (the default), USDT, USD, EUR, JPY, ...
 

@@ -44,6 +44,8 @@ class BuySellPair(Row, frozen=True):
     side: str
     from_ccy: str
     to_ccy: str
+    payment_methods: list[str]
+    """How it can be paid: balance."""
     single_trade_max: Decimal | None = None
     """Largest amount of one trade."""
     single_trade_min: Decimal | None = None
@@ -52,8 +54,6 @@ class BuySellPair(Row, frozen=True):
     """Amount a day at the fixed price; None but between two kinds of money."""
     fixed_px_remaining_daily_quota: Decimal | None = None
     """What is left of fixed_px_daily_limit."""
-    payment_methods: tuple[str, ...] = ()
-    """How it can be paid: balance."""
 
 
 class BuySellQuote(Row, frozen=True):
@@ -241,8 +241,8 @@ class BuySell(Caller):
             "ordId": optional(check.identifier, "ord_id", ord_id),
             "clOrdId": optional(check.client_id, "cl_ord_id", cl_ord_id),
             "state": optional(check.code, "state", state),
-            "begin": optional(check.moment, "begin", begin),
-            "end": optional(check.moment, "end", end),
+            "begin": None if begin is None else check.moment("begin", begin),
+            "end": None if end is None else check.moment("end", end),
             "limit": optional(check.limit, "limit", limit),
         }
         return await self._rows(GET_BUY_SELL_HISTORY, params, options)

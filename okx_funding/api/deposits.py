@@ -76,6 +76,14 @@ class Deposit(TimedRow, frozen=True):
     """The withdrawal's id at the sender, where that is a user of OKX."""
     actual_dep_blk_confirm: int | None = None
     """Confirmations so far."""
+    uid: str = ""
+    """User ID of the account; pushed only."""
+    sub_acct: str = ""
+    """Name of the sub-account whose record a master is told of; pushed only."""
+    p_time: int | None = None
+    """When it was pushed, in milliseconds; None on rows of reads."""
+    bookmark: str | None = None
+    """Where a watch stands behind this event, for its ``since=``; None on rows of reads."""
 
 
 class DepositWithdrawStatus(Row, frozen=True):

@@ -223,8 +223,8 @@ def limit(name: str, value: int) -> str:
 def page(after: Moment | None, before: Moment | None, size: int | None) -> dict[str, str | None]:
     """The parameters of one page, as most histories spell them."""
     return {
-        "after": optional(moment, "after", after),
-        "before": optional(moment, "before", before),
+        "after": None if after is None else moment("after", after),
+        "before": None if before is None else moment("before", before),
         "limit": optional(limit, "limit", size),
     }
 

@@ -13,7 +13,7 @@ from . import params as check
 from .pages import Cursor, PageIterator, Pages, walk
 from .params import Moment, optional
 from .rows import TimedRow
-from .spec import Caller, Endpoint, Options, RateLimit, ReadOptions, Row, get, post
+from .spec import Caller, Endpoint, Options, Param, RateLimit, ReadOptions, Row, get, post
 
 
 class Subaccount(TimedRow, frozen=True):
@@ -35,7 +35,7 @@ class Subaccount(TimedRow, frozen=True):
     mobile: str = ""
     g_auth: bool | None = None
     """Whether it has an authenticator."""
-    frozen_func: tuple[str, ...] = ()
+    frozen_func: list[str] | None = None
     """What it may not do: trading, convert, transfer, withdrawal, deposit, flexible_loan."""
     can_trans_out: bool | None = None
     """Whether it may transfer out."""
@@ -162,7 +162,7 @@ class Subaccounts(Caller):
         Asked again after a fault, as saying it twice does no harm.
         https://www.okx.com/docs-v5/en/#sub-account-rest-api-set-permission-of-transfer-out
         """
-        params = {
+        params: dict[str, Param] = {
             "subAcct": check.several("sub_acct", sub_acct),
             "canTransOut": check.truth("can_trans_out", can_trans_out),
         }

@@ -120,8 +120,8 @@ class Walk(Generic[R]):
         if cursor is not None:
             self._moment = cursor.moment
             self._ids = dict.fromkeys(cursor.ids)
-        self._by_ids = False
-        """Whether rows of one crowded millisecond are being asked for by id."""
+        self._after: str | None = None
+        """The id behind which rows of a crowded millisecond are asked for; None otherwise."""
         self._overlap: str | None = None
         """The id that the first page by id must begin with, proof that none is left out."""
         self.over = False
@@ -129,11 +129,8 @@ class Walk(Generic[R]):
     def request(self) -> tuple[Endpoint[R], dict[str, Param]]:
         """The endpoint and parameters of the next page."""
         pages = self._pages
-        if self._by_ids:
-            assert pages.by_ids is not None
-            ids = list(self._ids)
-            after = ids[-1] if self._overlap is None else ids[-2]
-            return pages.by_ids.endpoint, self._page_by_id(after)
+        if self._after is not None and pages.by_ids is not None:
+            return pages.by_ids.endpoint, self._page_by_id(self._after)
         if pages.by_id and (self._ids or self._moment is None):
             return pages.endpoint, self._page_by_id(next(reversed(self._ids), None))
         params: dict[str, Param] = {**self._filters, "limit": str(MAX_PAGE)}
@@ -146,7 +143,7 @@ class Walk(Generic[R]):
         return pages.endpoint, params
 
     def _page_by_id(self, after: str | None) -> dict[str, Param]:
-        params = {**self._filters, "limit": str(MAX_PAGE), "pagingType": "2"}
+        params: dict[str, Param] = {**self._filters, "limit": str(MAX_PAGE), "pagingType": "2"}
         if after is not None:
             params["after"] = after
         return params
@@ -156,23 +153,39 @@ class Walk(Generic[R]):
 
         Raises PagingStuckError when no page can follow that is sure to leave nothing out.
         """
-        if self._overlap is not None:
-            self._check_overlap(rows)
-        ordered = not (self._pages.by_id or self._by_ids)
-        new = self._new(rows, ordered)
-        if not new:
-            if len(rows) < MAX_PAGE:
-                self.over = True
-            else:
-                self._stuck()
-            return []
-        last, _ = self._pages.key(new[-1])
-        if self._by_ids and last != self._moment:
-            self._by_ids = False  # out of the crowded millisecond: by moments again
-        self._advance(new)
-        if self._since is not None and last < self._since:
+        if self._after is not None:
+            return self._take_crowded(rows)
+        new = self._new(rows, ordered=not self._pages.by_id)
+        if new:
+            return self._advance(new)
+        if len(rows) < MAX_PAGE:
             self.over = True
-        return [row for row in new if self._within(self._pages.key(row)[0])]
+        else:
+            self._stuck(rows)
+        return []
+
+    def _take_crowded(self, rows: Sequence[R]) -> list[R]:
+        """The new rows of a page by id, within a millisecond that has more rows than a page.
+
+        These pages begin again at its newest row, so that the order of ids had doesn't matter.
+        """
+        ids = [self._pages.key(row)[1] for row in rows]
+        if self._overlap is not None and ids[:1] != [self._overlap]:
+            raise self._error(
+                f"at least {MAX_PAGE} rows share a millisecond, and {self._pages.further} doesn't "
+                f"have them yet: go on in a minute from the cursor",
+                self._moment,
+            )
+        self._overlap = None
+        if ids and ids[-1] == self._after:
+            raise self._error("a page by id came twice", self._moment)
+        new = self._new(rows, ordered=False)
+        crowded = self._moment
+        given = self._advance(new) if new else []
+        if len(rows) < MAX_PAGE and not new:
+            self.over = True
+        self._after = ids[-1] if ids and self._moment == crowded else None
+        return given
 
     def _within(self, moment: int) -> bool:
         return (self._since is None or self._since <= moment) and (
@@ -181,7 +194,7 @@ class Walk(Generic[R]):
 
     def _new(self, rows: Sequence[R], ordered: bool) -> list[R]:
         """The rows that weren't passed before, each once."""
-        new = []
+        new: list[R] = []
         seen: set[tuple[int, str]] = set()
         newest: int | None = None
         for row in rows:
@@ -198,44 +211,27 @@ class Walk(Generic[R]):
                 new.append(row)
         return new
 
-    def _advance(self, new: Sequence[R]) -> None:
-        """Move the position behind ``new``."""
+    def _advance(self, new: Sequence[R]) -> list[R]:
+        """Move the position behind ``new``; gives those of them within the range."""
         moment, _ = self._pages.key(new[-1])
-        if moment != self._moment:
+        if moment != self._moment or self._pages.by_id:
             self._ids = {}
             self._moment = moment
-        elif self._pages.by_id:
-            self._ids = {}
         for row in new:
             at, ident = self._pages.key(row)
             if at == moment or self._pages.by_id:
                 self._ids[ident] = None
+        if self._since is not None and moment < self._since:
+            self.over = True
+        return [row for row in new if self._within(self._pages.key(row)[0])]
 
-    def _check_overlap(self, rows: Sequence[R]) -> None:
-        """Whether the pages by id know the last row had; they lag behind by half a minute."""
-        last = next(reversed(self._ids))
-        if not rows or self._pages.key(rows[0])[1] != last:
-            raise self._error(
-                f"more than {MAX_PAGE} rows share a millisecond, and "
-                f"{self._pages.further or 'the history'} doesn't have them yet: go on in a minute "
-                f"from the cursor",
-                self._moment,
-            )
-        self._overlap = None
-
-    def _stuck(self) -> None:
-        """Go on by ids if that is possible; PagingStuckError otherwise."""
+    def _stuck(self, full: Sequence[R]) -> None:
+        """Go on by ids behind the first row of a full page; PagingStuckError if that can't be."""
         pages = self._pages
-        if (
-            pages.by_ids is not None
-            and not self._by_ids
-            and len(self._ids) > 1
-            and self._filters.keys() <= pages.same_filters
-        ):
-            self._by_ids = True
-            self._overlap = next(reversed(self._ids))
+        if pages.by_ids is not None and self._filters.keys() <= pages.same_filters:
+            self._after, self._overlap = (pages.key(row)[1] for row in full[:2])
             return
-        if pages.by_id or self._by_ids:
+        if pages.by_id:
             raise self._error("a full page brought no new row", self._moment)
         raise self._error(
             f"at least {MAX_PAGE} rows share a millisecond, and OKX's pages can't divide it: "

@@ -60,6 +60,14 @@ class Withdrawal(TimedRow, frozen=True):
     client_id: str = ""
     """The caller's own id of it."""
     note: str = ""
+    uid: str = ""
+    """User ID of the account; pushed only."""
+    sub_acct: str = ""
+    """Name of the sub-account whose record a master is told of; pushed only."""
+    p_time: int | None = None
+    """When it was pushed, in milliseconds; None on rows of reads."""
+    bookmark: str | None = None
+    """Where a watch stands behind this event, for its ``since=``; None on rows of reads."""
 
     @property
     def is_final(self) -> bool:

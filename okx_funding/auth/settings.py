@@ -7,9 +7,11 @@ a bare one is in reach.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from okx_funding.errors import InvalidArgumentError
 
@@ -132,6 +134,12 @@ def parts(profile: str | None = None) -> Parts:
             f"profile ({reason})"
         )
     return default.parts()
+
+
+def profile_names() -> list[str]:
+    """The names of all profiles of ``~/.okx/config.toml``, in its order."""
+    profiles = (read() or {}).get("profiles")
+    return list(profiles) if isinstance(profiles, dict) else []
 
 
 def source(profile: str | None = None) -> str:
@@ -297,3 +305,35 @@ def _required_profile(name: str | None) -> _Profile:
     if profile is None:
         raise InvalidArgumentError(reason)
     return profile
+
+
+def origin_of(url: str, allow_http: bool) -> str:
+    """Scheme, host and port of ``url``; plain http only where nobody can listen."""
+    if not isinstance(url, str):
+        raise InvalidArgumentError("base_url must be a str, such as https://www.okx.com")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise InvalidArgumentError(
+            "base_url isn't a URL; give one like https://www.okx.com"
+        ) from None
+    if parts.scheme not in ("https", "http") or not host or not url.isascii():
+        raise InvalidArgumentError("base_url must be like https://www.okx.com")
+    if parts.username or parts.password or parts.query or parts.fragment or parts.path.strip("/"):
+        raise InvalidArgumentError(
+            "base_url is scheme and host only, such as https://www.okx.com: no path, query or user"
+        )
+    if parts.scheme == "http" and not allow_http and not _loopback(host):
+        raise InvalidArgumentError(
+            f"http://{host} would send the passphrase in clear: use https, or allow_http=True"
+        )
+    shown = f"[{host}]" if ":" in host else host
+    default = {"https": 443, "http": 80}[parts.scheme]
+    return f"{parts.scheme}://{shown}" + (f":{port}" if port not in (None, default) else "")
+
+
+def _loopback(host: str) -> bool:
+    return (
+        host == "localhost" or host == "::1" or re.fullmatch(r"127(\.\d{1,3}){3}", host) is not None
+    )

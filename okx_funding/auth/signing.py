@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import time
-from typing import final
+from typing import TYPE_CHECKING, final
+
+if TYPE_CHECKING:
+    from .credentials import Credentials
 
 _CONFIDENTIAL = frozenset({"OK-ACCESS-KEY", "OK-ACCESS-SIGN", "OK-ACCESS-PASSPHRASE"})
 
@@ -49,3 +53,19 @@ def timestamp(now: float) -> str:
         text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         _rendered = (second, text)
     return text + _MILLISECONDS[millisecond]
+
+
+def login(credentials: Credentials, now: float) -> str:
+    """The message that logs in on the WebSocket; ``now`` is seconds since the epoch.
+
+    https://www.okx.com/docs-v5/en/#overview-websocket-login
+    """
+    stamp = str(int(now))
+    api_key, _, passphrase = credentials.reveal()
+    argument = {
+        "apiKey": api_key,
+        "passphrase": passphrase,
+        "timestamp": stamp,
+        "sign": credentials.sign(stamp, "GET", "/users/self/verify"),
+    }
+    return json.dumps({"op": "login", "args": [argument]}, separators=(",", ":"))

@@ -14,6 +14,7 @@ from decimal import Decimal
 from okx_funding.auth.credentials import Credentials
 from okx_funding.client import FundingClient
 from okx_funding.errors import OKXError
+from okx_funding.scheduler.context import Policy
 from okx_funding.session import Session
 from okx_funding.simulator import ALL_FAULTS, SimulatedExchange
 
@@ -149,7 +150,7 @@ class _Scene:
                     demo=False,
                     request_timeout=1.5,
                     max_retries=3,
-                    refusal_cooldown=0,
+                    policy=Policy(refusal_cooldown=0),
                 )
                 for user in self.users
             ]

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from okx_funding.api.assets import AssetValuation, NonTradableAsset
 from okx_funding.client import FundingClient
 from okx_funding.errors import OKXError
-from okx_funding.models import AssetValuation, NonTradableAsset
 from okx_funding.simulator import SimulatedExchange
 
 from . import chaos, show

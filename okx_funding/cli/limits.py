@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from okx_funding.endpoints import ENDPOINTS, Scope
+from okx_funding.api.spec import RateLimit
+from okx_funding.api.table import ENDPOINTS
 
 from . import show
 
-_COUNTED_BY: dict[Scope, str] = {
-    "user": "User ID",
-    "user+ccy": "User ID and currency",
-    "ip": "IP address",
-}
+_COUNTED_BY = {"user": "User ID", "ip": "IP address", "ccy": "currency"}
+
+
+def counted_by(limit: RateLimit) -> str:
+    """What OKX counts by, in words."""
+    return " and ".join(_COUNTED_BY.get(name, name) for name in limit.per)
 
 
 def limits(args: argparse.Namespace) -> None:
@@ -29,9 +31,10 @@ def limits(args: argparse.Namespace) -> None:
                     "name": endpoint.name,
                     "method": endpoint.method,
                     "path": endpoint.path,
-                    "count": endpoint.limit.count,
-                    "period": endpoint.limit.period,
-                    "scope": endpoint.scope,
+                    "limits": [
+                        {"count": limit.count, "period": limit.period, "per": limit.per}
+                        for limit in endpoint.limits
+                    ],
                     "permission": endpoint.permission,
                     "maxKeys": endpoint.batch_size,
                     "source": endpoint.docs,
@@ -45,8 +48,8 @@ def limits(args: argparse.Namespace) -> None:
         table.add_row(
             endpoint.name,
             str(endpoint),
-            str(endpoint.limit),
-            _COUNTED_BY[endpoint.scope],
+            "\n".join(map(str, endpoint.limits)),
+            "\n".join(map(counted_by, endpoint.limits)),
             f"up to {endpoint.batch_size}" if endpoint.batch_size > 1 else "-",
         )
     console = show.console()

@@ -7,7 +7,7 @@ import asyncio
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.errors import OKXError
 
 from . import show

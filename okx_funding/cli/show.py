@@ -13,8 +13,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from okx_funding.api.assets import AssetValuation, NonTradableAsset
+from okx_funding.api.spec import Row
 from okx_funding.telemetry.events import BucketStatistics
-from okx_funding.models import AssetValuation, NonTradableAsset, Row
 
 from .outcome import one_line
 

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from okx_funding.api.assets import AssetValuation, NonTradableAsset
 from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.client import FundingClient
 from okx_funding.errors import (
@@ -29,7 +30,6 @@ from okx_funding.errors import (
     ServiceUnavailableError,
     TransportError,
 )
-from okx_funding.models import AssetValuation, NonTradableAsset
 from okx_funding.telemetry.events import Statistics
 
 from . import show

@@ -9,14 +9,20 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
+from okx_funding.api.deposits import Deposit
+from okx_funding.api.spec import RateLimit
+from okx_funding.api.table import Reads
+from okx_funding.api.withdrawals import Withdrawal
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import profile_names
-from okx_funding.endpoints import RateLimit
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError
+from okx_funding.money import Journal
+from okx_funding.scheduler.context import Policy
 from okx_funding.session import Session
 from okx_funding.telemetry.events import Observer, Statistics
 
@@ -182,6 +188,71 @@ class AccountWalk(Generic[T]):
         await self.aclose()
 
 
+class WatchEach(Generic[T]):
+    """A watch of FundingClient as a method of AccountGroup: ``(name, event)`` of all accounts."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, group: AccountGroup, owner: type | None = None) -> Watching[T]:
+        return Watching(group, self._name)
+
+
+class Watching(Generic[T]):
+    """The watch of every account, once it is called."""
+
+    def __init__(self, group: AccountGroup, name: str) -> None:
+        self._group = group
+        self._name = name
+
+    async def __call__(
+        self,
+        ccy: str | None = None,
+        *,
+        since: Mapping[str, str] | datetime | int | None = None,
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[tuple[str, T]]:
+        """Yield ``(name, event)`` as they come; see `FundingClient.watch_deposits`.
+
+        ``since`` is a moment, or maps names to their bookmarks; a name without one begins now.
+        A watch that ends with an error ends all of them: its error has a note of the account.
+        """
+        events: asyncio.Queue[tuple[str, T | Exception]] = asyncio.Queue(1)
+
+        async def watch(name: str, client: FundingClient) -> None:
+            begin = since.get(name) if isinstance(since, Mapping) else since
+            options = {"since": begin, "details": details, "max_backlog": max_backlog}
+            try:
+                async for event in getattr(client, self._name)(ccy, **options):
+                    await events.put((name, event))
+            except OKXError as error:
+                error.add_note(f"account {name!r}")
+                await events.put((name, error))
+
+        tasks = [asyncio.ensure_future(watch(*each)) for each in self._group.clients.items()]
+        try:
+            while tasks:
+                name, event = await events.get()
+                if isinstance(event, Exception):
+                    raise event
+                yield name, event
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ts(row: Any) -> int:
+    moment: int = row.ts
+    return moment
+
+
+def _c_time(row: Any) -> int:
+    moment: int = row.c_time
+    return moment
+
+
 class ClientOptions(TypedDict, total=False):
     """The options of FundingClient that all clients of a group share."""
 
@@ -192,7 +263,9 @@ class ClientOptions(TypedDict, total=False):
     request_timeout: float
     max_retries: int
     rate_limits: Mapping[str, RateLimit] | None
-    policy: Policy
+    read_only: bool
+    journal: Journal | None
+    policy: Policy | None
     observer: Observer | None
 
 
@@ -248,6 +321,60 @@ class AccountGroup:
         for name in profile_names() if names is None else names:
             group.clients[name] = FundingClient(profile=name, session=group._session, **options)
         return group
+
+    # -- reads of every account ------------------------------------------------------------
+
+    get_currencies = ForEach(Reads.get_currencies)
+    get_balances = ForEach(Reads.get_balances)
+    get_non_tradable_assets = ForEach(Reads.get_non_tradable_assets)
+    get_asset_valuation = ForEach(Reads.get_asset_valuation)
+    transfer_state = ForEach(Reads.transfer_state)
+    get_bills = ForEach(Reads.get_bills)
+    get_bills_history = ForEach(Reads.get_bills_history)
+    get_deposit_address = ForEach(Reads.get_deposit_address)
+    get_deposit_history = ForEach(Reads.get_deposit_history)
+    get_withdrawal_history = ForEach(Reads.get_withdrawal_history)
+    get_deposit_withdraw_status = ForEach(Reads.get_deposit_withdraw_status)
+    get_exchange_list = ForEach(Reads.get_exchange_list)
+    get_monthly_statement = ForEach(Reads.get_monthly_statement)
+    get_convert_currencies = ForEach(Reads.get_convert_currencies)
+    get_convert_currency_pair = ForEach(Reads.get_convert_currency_pair)
+    get_convert_history = ForEach(Reads.get_convert_history)
+    get_deposit_payment_methods = ForEach(Reads.get_deposit_payment_methods)
+    get_withdrawal_payment_methods = ForEach(Reads.get_withdrawal_payment_methods)
+    get_fiat_withdrawal_history = ForEach(Reads.get_fiat_withdrawal_history)
+    get_fiat_withdrawal = ForEach(Reads.get_fiat_withdrawal)
+    get_fiat_deposit_history = ForEach(Reads.get_fiat_deposit_history)
+    get_fiat_deposit = ForEach(Reads.get_fiat_deposit)
+    get_buy_sell_currencies = ForEach(Reads.get_buy_sell_currencies)
+    get_buy_sell_currency_pair = ForEach(Reads.get_buy_sell_currency_pair)
+    get_buy_sell_history = ForEach(Reads.get_buy_sell_history)
+    get_subaccount_list = ForEach(Reads.get_subaccount_list)
+    get_subaccount_funding_balances = ForEach(Reads.get_subaccount_funding_balances)
+    get_subaccount_trading_balances = ForEach(Reads.get_subaccount_trading_balances)
+    get_subaccount_max_withdrawal = ForEach(Reads.get_subaccount_max_withdrawal)
+    get_subaccount_bills = ForEach(Reads.get_subaccount_bills)
+    get_managed_subaccount_bills = ForEach(Reads.get_managed_subaccount_bills)
+    get_subaccount_apikeys = ForEach(Reads.get_subaccount_apikeys)
+    get_entrust_subaccount_list = ForEach(Reads.get_entrust_subaccount_list)
+    get_account_config = ForEach(Reads.get_account_config)
+    get_system_time = ForEach(Reads.get_system_time)
+    get_user_id = ForEach(FundingClient.get_user_id)
+
+    iter_bills = WalkEach(Reads.iter_bills, _ts)
+    iter_bills_history = WalkEach(Reads.iter_bills_history, _ts)
+    iter_deposit_history = WalkEach(Reads.iter_deposit_history, _ts)
+    iter_withdrawal_history = WalkEach(Reads.iter_withdrawal_history, _ts)
+    iter_convert_history = WalkEach(Reads.iter_convert_history, _ts)
+    iter_fiat_withdrawal_history = WalkEach(Reads.iter_fiat_withdrawal_history, _c_time)
+    iter_fiat_deposit_history = WalkEach(Reads.iter_fiat_deposit_history, _c_time)
+    iter_buy_sell_history = WalkEach(Reads.iter_buy_sell_history, _c_time)
+    iter_subaccount_bills = WalkEach(Reads.iter_subaccount_bills, _ts)
+    iter_managed_subaccount_bills = WalkEach(Reads.iter_managed_subaccount_bills, _ts)
+    iter_subaccount_list = WalkEach(Reads.iter_subaccount_list, _ts)
+
+    watch_deposits = WatchEach[Deposit]("watch_deposits")
+    watch_withdrawals = WatchEach[Withdrawal]("watch_withdrawals")
 
     def __repr__(self) -> str:
         return f"<AccountGroup: {', '.join(self.clients) or 'empty'}>"

@@ -1,66 +1,52 @@
-"""The face: one short method for each endpoint."""
+"""FundingClient: one account of OKX, by one API key."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+import math
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from okx_funding.arguments import (
-    count,
-    currencies,
-    limits,
-    number,
-    origin_of,
-    seconds,
-    valuation_unit,
-)
+from okx_funding.api.params import count, seconds
+from okx_funding.api.spec import DOCS, Endpoint, RateLimit
+from okx_funding.api.table import ENDPOINTS, Reads
+from okx_funding.api.table import rate_limits as checked_limits
 from okx_funding.auth.credentials import Credentials, resolve
-from okx_funding.endpoints import (
-    GET_ACCOUNT_CONFIG,
-    GET_ASSET_VALUATION,
-    GET_NON_TRADABLE_ASSETS,
-    Endpoint,
-    RateLimit,
-)
-from okx_funding.errors import ClientClosedError, DecodeError, InvalidArgumentError
-from okx_funding.models import AssetValuation, NonTradableAsset
-from okx_funding.ratelimit.bucket import Claim
-from okx_funding.ratelimit.slot import REFUSAL_COOLDOWN
-from okx_funding.scheduler.calls import Key, keys_of
-from okx_funding.scheduler.dispatcher import Policy
-from okx_funding.scheduler.lane import Lane
-from okx_funding.session import Profile, Session, snapshot
-from okx_funding.telemetry.counters import Counters
+from okx_funding.auth.settings import origin_of
+from okx_funding.errors import InvalidArgumentError
+from okx_funding.money import Journal, Money, MoneyProtocol
+from okx_funding.money.resolver import AbsenceRules
+from okx_funding.scheduler.context import Context, Policy
+from okx_funding.session import Session
 from okx_funding.telemetry.events import Observer, Statistics
 
 from . import hints
+from .calls import Calls
+from .port import ClientPort
+from .watch import Watches, push_url
 
 LIVE = "https://www.okx.com"
 
 
-class FundingClient:
+class FundingClient(Reads, Money, Watches):
     """OKX's funding account, for one API key. Safe to await from any number of coroutines.
 
     What isn't given comes from the environment, then from the profile, then from the defaults.
 
     credentials: whose account; see `Credentials`. profile: a profile of ``~/.okx/config.toml``.
     session: a `Session` shared with other clients; without one the client opens its own on
-    first use and closes it. base_url: ``https://www.okx.com`` (or OKX's newer
-    ``https://openapi.okx.com``), ``https://eea.okx.com``, ``https://us.okx.com`` or
-    ``https://tr.okx.com``; plain http is refused unless the host is loopback or ``allow_http``.
-    demo: demo trading (``x-simulated-trading: 1``).
-    request_timeout: seconds for one attempt on the wire. max_retries: further attempts for a
-    fault that may pass. max_refusals: refusals for the rate limit in a row after which a call
-    gets `RateLimitError`. max_queue: callers that may wait for one endpoint at a time.
-    rate_limits: other limits than OKX's published ones, by method name:
-    ``{"get_non_tradable_assets": RateLimit(6, 1.0)}``; of several clients of one user the
-    strictest rules. A lower rate keeps the published limit too; ``RateLimit(6, spread=True)``
-    spaces requests evenly.
-    refusal_cooldown: seconds that a refused request's share of the limit stays unused, in case
-    another program spends it; 0 turns it off. silent_start: wait one window before the first
-    request, for a process that may follow close upon another of the same user.
-    observer: see `okx_funding.telemetry.events`.
+    first use and closes it. base_url: ``https://www.okx.com``, ``https://eea.okx.com``,
+    ``https://us.okx.com`` or ``https://tr.okx.com``; plain http is refused unless the host is
+    loopback or ``allow_http``. ws_url: the whole URL of the WebSocket, which follows from the host
+    otherwise. demo: demo trading (``x-simulated-trading: 1``).
+    request_timeout: seconds for one attempt on the wire. max_retries: further attempts of a read
+    for a fault that may pass. rate_limits: other limits than OKX's published ones, by method name:
+    ``{"get_balances": RateLimit(12)}`` where OKX raised yours; of several clients of one user the
+    strictest rules, and ``RateLimit(6, spread=True)`` spaces requests evenly.
+    read_only: refuse whatever moves money. journal: where each movement of money is written down
+    before it is sent; see `SQLiteJournal`. absence_proves_after: see `resolve`.
+    policy: what few programs need to set; see `Policy`. observer: see
+    `okx_funding.telemetry.events`.
 
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
     """
@@ -85,57 +71,55 @@ class FundingClient:
         profile: str | None = None,
         session: Session | None = None,
         base_url: str | None = None,
+        ws_url: str | None = None,
         demo: bool | None = None,
         allow_http: bool = False,
         request_timeout: float = 10.0,
         max_retries: int = 2,
-        max_refusals: int = 10,
-        max_queue: int = 200_000,
         rate_limits: Mapping[str, RateLimit] | None = None,
-        refusal_cooldown: float = REFUSAL_COOLDOWN,
-        silent_start: bool = False,
+        read_only: bool = False,
+        journal: Journal | None = None,
+        absence_proves_after: float | AbsenceRules | None = None,
+        policy: Policy | None = None,
         observer: Observer | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Credentials):
             raise InvalidArgumentError("credentials must be okx_funding.Credentials")
         if session is not None and not isinstance(session, Session):
             raise InvalidArgumentError("session must be an okx_funding.Session")
-        if demo is not None and not isinstance(demo, bool):
-            raise InvalidArgumentError("demo must be True, False or None")
+        for name, flag in (("demo", demo), ("read_only", read_only)):
+            if flag is not None and not isinstance(flag, bool):
+                raise InvalidArgumentError(f"{name} must be True or False")
         if observer is not None and not callable(observer):
             raise InvalidArgumentError(
                 f"observer must be a function of one event, not {type(observer).__name__}"
             )
+        if policy is not None and not isinstance(policy, Policy):
+            raise InvalidArgumentError("policy must be an okx_funding.Policy")
         credentials, settings = resolve(credentials, profile)
         url = base_url if base_url is not None else settings.base_url
         if demo is None:
             demo = settings.demo or False
-        self._profile = Profile(
+        context = Context(
             credentials=credentials,
             origin=origin_of(url if url is not None else LIVE, allow_http),
             demo=demo,
             request_timeout=seconds("request_timeout", request_timeout),
-            policy=Policy(
-                max_retries=count("max_retries", max_retries, 0),
-                max_refusals=count("max_refusals", max_refusals, 1),
-                max_queue=count("max_queue", max_queue, 1),
-            ),
+            max_retries=count("max_retries", max_retries, 0),
+            policy=policy or Policy(),
             observer=observer,
         )
-        if refusal_cooldown != 0:
-            seconds("refusal_cooldown", refusal_cooldown)
-        self._limits = limits(rate_limits or {})
+        limits = checked_limits(rate_limits or {})
         if session is not None:
-            session.check(self._limits)
-        self._refusal_cooldown = refusal_cooldown
-        self._silent_start = silent_start
-        self._proxy = settings.proxy
-        self._given = session
-        self._session = session
-        self._counters: Counters | None = None
-        self._lanes: dict[str, Lane] = {}
-        self._work = Counters()
-        self._closed = False
+            session.check(limits)
+        mode = "demo" if demo else "live"
+        self._name = f"<FundingClient {credentials!r} {mode} at {context.origin}"
+        self._calls = Calls(context, limits, session, settings.proxy, f"{self._name}>")
+        self._port = ClientPort(self._calls, read_only=read_only)
+        self._protocol = MoneyProtocol(
+            self._port, journal=journal, absence_proves_after=absence_proves_after
+        )
+        self._push_url = push_url(ws_url, context.origin, demo, allow_http=allow_http)
 
     async def __aenter__(self) -> Self:
         return self
@@ -149,77 +133,55 @@ class FundingClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_closed"):  # a traceback asks while __init__ is still at work
+        if not hasattr(self, "_push_url"):  # a traceback asks while __init__ is still at work
             return "<FundingClient>"
-        mode = "demo" if self._profile.demo else "live"
-        state = ", closed" if self._closed else ""
-        lines = "".join(f"; {lane.queue}" for lane in self._lanes.values())
-        return (
-            f"<FundingClient {self._profile.credentials!r} {mode} at "
-            f"{self._profile.origin}{state}{lines}>"
-        )
+        state = ", closed" if self._calls.closed else ""
+        queues = "".join(f"; {lane.queue}" for lane in self._calls.lanes.values())
+        return f"{self._name}{state}{queues}>"
 
-    # -- endpoints -------------------------------------------------------------------------
+    def _money(self) -> MoneyProtocol:
+        return self._protocol
 
-    async def get_non_tradable_assets(
+    async def request(
         self,
-        ccy: str | Iterable[str] | None = None,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
         *,
+        limit: RateLimit | None = None,
         timeout: float | None = None,
         priority: int = 0,
-        max_age: float | None = None,
-    ) -> list[NonTradableAsset]:
-        """Non-tradable assets: those of ``ccy`` in its order, or all of them.
+    ) -> list[dict[str, Any]]:
+        """Ask any path of OKX that has no method here, such as ``/api/v5/account/bills``.
 
-        ``ccy`` is a currency, any iterable of them (each counts once, an empty one asks
-        nothing), or None for all in one request. Concurrent calls share requests of up to 20
-        currencies, 6 requests per second and User ID. A currency without such assets gives no
-        row, one on several chains gives several, in OKX's order.
+        It is signed, waits for its limit and fails as all reads do; rows are plain dicts with
+        OKX's names, and text as OKX sends it. ``limit`` is OKX's published one; a path that has
+        a method shares that method's limit and needs none. Only "GET": money has its own methods.
 
-        ``timeout`` is seconds for the whole call, waiting included. The higher ``priority``,
-        the earlier a call's turn: a step weighs as much as ten seconds of waiting. By default
-        an answer is to a request sent after the call; ``max_age`` accepts one to a request sent
-        up to that many seconds before it.
-
-        Raises an OKXError; `InvalidParameterError` names the currencies that OKX refuses and
-        holds the rows of the others.
-
-        https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-non-tradable-assets
+        https://www.okx.com/docs-v5/en/#overview
         """
-        if not (keys := currencies(ccy)):
-            return []
-        return await self._ask(GET_NON_TRADABLE_ASSETS, keys, timeout, priority, max_age)
-
-    async def get_asset_valuation(
-        self,
-        ccy: str | None = None,
-        *,
-        timeout: float | None = None,
-        priority: int = 0,
-        max_age: float | None = None,
-    ) -> AssetValuation:
-        """What all accounts are worth, in ``ccy``: BTC (the default), USDT, USD, EUR, JPY, ...
-
-        One request per second and User ID; concurrent calls for one unit share a request.
-
-        ``timeout``, ``priority`` and ``max_age`` are those of `get_non_tradable_assets`.
-
-        https://www.okx.com/docs-v5/en/#funding-account-rest-api-get-account-asset-valuation
-        """
-        unit = valuation_unit(ccy)
-        rows = await self._ask(
-            GET_ASSET_VALUATION,
-            keys_of(GET_ASSET_VALUATION, {"ccy": unit}),
-            timeout,
-            priority,
-            max_age,
+        if method != "GET":
+            raise InvalidArgumentError(
+                f"request() sends GET only, not {method!r}: what moves money has its own methods"
+            )
+        if not isinstance(path, str) or not path.startswith("/api/v5/") or set(path) & set("?# %"):
+            raise InvalidArgumentError("path must be like /api/v5/asset/balances, without a query")
+        for name, value in (params or {}).items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise InvalidArgumentError(f"params[{name!r}] must be a str, as OKX takes text")
+        known = [row for row in ENDPOINTS.values() if row.path == path and row.method == "GET"]
+        if known:
+            name, limits = known[0].name, known[0].limits
+        elif limit is None:
+            raise InvalidArgumentError(f"limit is missing: OKX's rate limit for {path}")
+        else:
+            name, limits = f"GET {path}", (limit,)
+        endpoint: Endpoint[Any] = Endpoint(name, "GET", path, dict, limits, DOCS)
+        return await self._calls.ask(
+            endpoint, dict(params or {}), timeout=timeout, priority=priority
         )
-        if not rows:
-            raise DecodeError(f"{GET_ASSET_VALUATION} answered no row")
-        valuation: AssetValuation = rows[0]
-        return valuation if unit is None else valuation.in_unit(unit)
 
-    async def identify(self, *, timeout: float | None = None) -> str:
+    async def get_user_id(self, *, timeout: float | None = None) -> str:
         """The User ID by which OKX counts this key's limits; asked of OKX once.
 
         From then on every client whose key is of this user shares one limit with this one, in
@@ -227,87 +189,24 @@ class FundingClient:
 
         https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration
         """
-        session = self._started()
-        known = session.user_of(self._profile)
-        if known is None:
-            rows = await self._ask(GET_ACCOUNT_CONFIG, (None,), timeout, 0, None)
-            if not rows or not rows[0].uid:
-                raise DecodeError(f"{GET_ACCOUNT_CONFIG} answered no uid")
-            known = rows[0].uid
-            session.identify(self._profile, known)
-        return known
-
-    # -- the road --------------------------------------------------------------------------
-
-    def _ask(
-        self,
-        endpoint: Endpoint,
-        keys: tuple[Key, ...],
-        timeout: float | None,
-        priority: int,
-        max_age: float | None,
-    ) -> Awaitable[list[Any]]:
-        lane = self._lanes.get(endpoint.name)
-        if lane is None:
-            lane = self._open(endpoint)
-        if timeout is not None:
-            timeout = number("timeout", timeout)
-            if timeout > 1e9:
-                timeout = None  # some thirty years: no deadline, and no timer that can't be set
-        if max_age is not None:
-            max_age = number("max_age", max_age)
-        if type(priority) is not int or not -100 <= priority <= 100:
-            raise InvalidArgumentError(f"priority must be an int from -100 to 100: {priority!r}")
-        assert self._counters is not None
-        return lane.ask(keys, self._counters, timeout, priority, max_age)
-
-    def _started(self) -> Session:
-        if self._closed:
-            raise ClientClosedError(f"{self!r} is closed: make a new one")
-        if self._session is None:
-            self._session = Session(proxy=self._proxy)
-            self._session.name = repr(self)
-        if self._counters is None:
-            self._counters = self._session.counters()
-        return self._session
-
-    def _open(self, endpoint: Endpoint) -> Lane:
-        session = self._started()
-        limit = self._limits.get(endpoint.name, endpoint.limit)
-        claim = Claim(limit, self._refusal_cooldown, self._silent_start)
-        lane = self._lanes[endpoint.name] = session.lane(endpoint, self._profile, claim)
-        return lane
+        return await self._calls.get_user_id(timeout)
 
     def statistics(self) -> Statistics:
-        """The calls of this client, and its buckets as they are now."""
-        work = Counters()
-        for lane in self._lanes.values():
-            work.include(lane.counters)
-        work.include(self._work)
-        return snapshot(self._counters or Counters(), work, list(self._lanes.values()))
+        """The calls of this client, its buckets and its connections as they are now."""
+        return self._calls.statistics()
 
     async def aclose(self, *, drain: bool = False, timeout: float | None = None) -> None:
         """Close. A session that was given stays open.
 
         Whoever waits gets a ClientClosedError now, and what is on the wire may finish within a
-        second. With ``drain`` those who wait are answered first, within ``timeout`` seconds if
-        it is given; new calls are refused meanwhile.
+        second; money that may have left is waited for, for ten seconds at most, and what stays
+        open is logged. With ``drain`` those who wait are answered first, within ``timeout``
+        seconds if it is given; new calls are refused meanwhile.
         """
-        if self._session is not None:
-            self._session.must_be_here()
-        self._closed = True
-        lanes, counters = list(self._lanes.values()), self._counters
-        own = self._session if self._session is not self._given else None
-        try:
-            if counters is not None and self._session is not None:
-                counters.shut = True
-                if drain:
-                    await self._session.drained(lanes, counters, timeout)
-        finally:
-            if own is not None:
-                await own.aclose()
-            elif counters is not None and self._session is not None:
-                await self._session.dismiss(lanes, counters)
-            for lane in self._lanes.values():
-                self._work.include(lane.counters)
-            self._lanes.clear()
+        session = self._calls.session
+        if session is not None:
+            session.must_be_here()
+        self._port.close()
+        await self._protocol.aclose(min(10.0, math.inf if timeout is None else timeout))
+        await self._close_watches()
+        await self._calls.aclose(drain=drain, timeout=timeout)

@@ -15,16 +15,13 @@ from typing import TYPE_CHECKING, Generic, Self, TypeVar
 from okx_funding.errors import InvalidArgumentError, OKXError
 
 if TYPE_CHECKING:
-    from okx_funding.api.subaccounts import (
-        FundingBalance,
-        MaxWithdrawal,
-        SubAccount,
-        SubaccountBill,
-        TradingBalance,
-        TransferOutPermission,
-    )
+    from okx_funding.api.assets import Balance
+    from okx_funding.api.subaccount_balances import MaxWithdrawal, TradingBalance
+    from okx_funding.api.subaccount_bills import SubaccountBill
+    from okx_funding.api.subaccounts import Subaccount, TransferOutPermission
     from okx_funding.client import FundingClient
-    from okx_funding.money import Done, Intent, NotDone, Unknown
+    from okx_funding.money import Intent, Outcome
+    from okx_funding.money.prepare import TransferType
 
 T = TypeVar("T")
 
@@ -93,17 +90,17 @@ class SubAccounts:
     def __repr__(self) -> str:
         return f"<SubAccounts of {self._client!r}>"
 
-    async def list(self, *, timeout: float | None = None) -> list[SubAccount]:
+    async def list_all(self, *, timeout: float | None = None) -> list[Subaccount]:
         """Every sub-account, the newest first; a request for each hundred."""
         return [row async for row in self._client.iter_subaccount_list(timeout=timeout)]
 
     async def funding_balances(
         self, names: Iterable[str] | None = None, *, ccy: str | Iterable[str] | None = None
-    ) -> EachSubAccount[Sequence[FundingBalance]]:
+    ) -> EachSubAccount[Sequence[Balance]]:
         """The funding balances of ``names``, or of all: 3 sub-accounts a second."""
         currencies = None if ccy is None or isinstance(ccy, str) else tuple(ccy)
 
-        async def ask(name: str) -> Sequence[FundingBalance]:
+        async def ask(name: str) -> Sequence[Balance]:
             return await self._client.get_subaccount_funding_balances(
                 name, ccy if currencies is None else currencies
             )
@@ -138,7 +135,7 @@ class SubAccounts:
 
     async def transfer(
         self, from_sub: str, to_sub: str, ccy: str, amt: Decimal | int | str
-    ) -> AsyncIterator[tuple[Intent, Done | NotDone | Unknown]]:
+    ) -> AsyncIterator[tuple[Intent, Outcome]]:
         """Move ``amt`` from one sub-account to another in two legs: to the master, and on.
 
         Each leg has a client id, so an answer that got lost can be resolved. Yields
@@ -147,7 +144,7 @@ class SubAccounts:
         """
         from okx_funding.money import Done
 
-        legs = (("2", from_sub), ("1", to_sub))
+        legs: tuple[tuple[TransferType, str], ...] = (("2", from_sub), ("1", to_sub))
         for kind, sub_acct in legs:
             intent = self._client.prepare_transfer(
                 ccy, amt, from_="funding", to="funding", type=kind, sub_acct=sub_acct
@@ -159,7 +156,7 @@ class SubAccounts:
 
     async def _names(self, names: Iterable[str] | None) -> list[str]:
         if names is None:
-            return [row.sub_acct for row in await self.list()]
+            return [row.sub_acct for row in await self.list_all()]
         if isinstance(names, str):
             raise InvalidArgumentError("names must be a list of sub-account names, not one text")
         return list(names)

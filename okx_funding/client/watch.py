@@ -10,15 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar, overload
+from urllib.parse import urlsplit
 
 import msgspec
 
+from okx_funding.api.deposits import Deposit
+from okx_funding.api.params import count, milliseconds
+from okx_funding.api.withdrawals import Withdrawal
+from okx_funding.auth.settings import origin_of
 from okx_funding.errors import (
     AuthenticationError,
     BacklogExceededError,
@@ -29,7 +35,9 @@ from okx_funding.errors import (
     PushStoppedError,
 )
 from okx_funding.scheduler.push import Listener, Pushed, Up
+from okx_funding.wire.codec import codec_of
 
+from .calls import Asking
 from .tracker import Bookmark, Tracker
 
 logger: logging.Logger = logging.getLogger("okx_funding.push")
@@ -94,9 +102,10 @@ class Watch(Generic[R]):
         self._clock = clock
         self._ccy = ccy
         self._gaps = gaps
-        now = int(clock() * 1000)
         bookmark = Bookmark.parse(since, source.channel) if isinstance(since, str) else None
-        moment = milliseconds(since) if isinstance(since, datetime | int) else now
+        moment = int(clock() * 1000)
+        if since is not None and not isinstance(since, str):
+            moment = milliseconds("since", since)
         self._begins_now = since is None
         self._second_look_at: float | None = None
         self._second_look_back_to = 0
@@ -219,19 +228,182 @@ class Watch(Generic[R]):
 
 def is_final(error: OKXError) -> bool:
     """Whether asking again can't help: the key, a permission, a closed client."""
-
     return isinstance(error, AuthenticationError | PermissionDeniedError | ClientClosedError)
 
 
-def milliseconds(moment: datetime | int) -> int:
-    """A moment as OKX counts it; InvalidArgumentError for a naive datetime."""
-    if isinstance(moment, datetime):
-        if moment.tzinfo is None:
-            raise InvalidArgumentError("since must be an aware datetime: give it a time zone")
-        return int(moment.astimezone(UTC).timestamp() * 1000)
-    return moment
+def push_url(given: str | None, origin: str, demo: bool, *, allow_http: bool) -> str:
+    """The WebSocket's URL: what was given, OKX_WS_URL, or what follows from the REST host.
+
+    Raises InvalidArgumentError for what is no URL, and for plain ws beyond loopback.
+    """
+    url = given if given is not None else os.environ.get("OKX_WS_URL", "").strip() or None
+    if url is not None:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        if parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise InvalidArgumentError(
+                "ws_url must be a whole URL, such as wss://ws.okx.com/ws/v5/business"
+            )
+        origin_of(f"http{url[2:]}".partition(parts.netloc)[0] + parts.netloc, allow_http)
+        return url
+    scheme, _, host = origin.partition("://")
+    region = _REGIONS.get(host.partition(".")[0])
+    if scheme == "https" and host.endswith(".okx.com") and region is not None:
+        return f"wss://ws{region}{'pap' if demo else ''}.okx.com{_PATH}"
+    return f"ws{scheme.removeprefix('http')}://{host}{_PATH}"
 
 
-def wall_clock(offset: Callable[[], float]) -> Callable[[], float]:
-    """OKX's clock as far as it was learned, in seconds."""
-    return lambda: time.time() + offset()
+_PATH = "/ws/v5/business"
+# https://www.okx.com/docs-v5/en/#overview-production-trading-services
+_REGIONS = {"www": "", "openapi": "", "eea": "eea", "us": "us", "tr": "tr"}
+
+_DEPOSIT_FINAL = frozenset({"2"})
+_WITHDRAWAL_FINAL = frozenset({"-2", "-1", "2"})
+
+
+class Watches(Asking):
+    """The methods that tell what happens."""
+
+    __slots__ = ()
+
+    _push_url: str
+
+    @overload
+    def watch_deposits(
+        self,
+        ccy: str | None = None,
+        *,
+        since: str | datetime | int | None = None,
+        gaps: Literal[False] = False,
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[Deposit]: ...
+    @overload
+    def watch_deposits(
+        self,
+        ccy: str | None = None,
+        *,
+        since: str | datetime | int | None = None,
+        gaps: Literal[True],
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[Deposit | Gap]: ...
+    def watch_deposits(
+        self,
+        ccy: str | None = None,
+        *,
+        since: str | datetime | int | None = None,
+        gaps: bool = False,
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[Deposit | Gap]:
+        """Yield each state of each deposit as it comes, and what was missed meanwhile.
+
+        ``async for deposit in client.watch_deposits(): ...`` doesn't end by itself. Every record
+        and every final state is told once, over lost connections and, with ``since=`` the
+        ``bookmark`` of the last event, over restarts; a state that came and went while nobody
+        was connected can't be known. ``since`` is also a moment (an aware datetime or
+        milliseconds); without it the watch begins now, and older records are told only when their
+        state changes. ``details`` tells changes of confirmations and transaction id as well;
+        ``gaps`` yields a `Gap` after each reconnect, for records of sub-accounts can't be read.
+
+        Raises BacklogExceededError where more than ``max_backlog`` events wait for a slow
+        consumer, and PushStoppedError where coming back can't help; both hold the ``bookmark``.
+
+        https://www.okx.com/docs-v5/en/#funding-account-websocket-deposit-info-channel
+        """
+        source: Source[Deposit] = Source(
+            "deposit-info",
+            _DEPOSIT_FINAL,
+            identify=lambda row: row.dep_id,
+            detail=lambda row: f"{row.tx_id} {row.actual_dep_blk_confirm}",
+            decode=partial(_decode, Deposit),
+            walk=lambda since: self.iter_deposit_history(since=since, priority=BACKGROUND),  # type: ignore[attr-defined]
+            read=lambda key: self.get_deposit_history(dep_id=key, priority=BACKGROUND),  # type: ignore[attr-defined]
+        )
+        return self._watch(source, ccy, since, gaps, details, max_backlog)
+
+    @overload
+    def watch_withdrawals(
+        self,
+        ccy: str | None = None,
+        *,
+        since: str | datetime | int | None = None,
+        gaps: Literal[False] = False,
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[Withdrawal]: ...
+    @overload
+    def watch_withdrawals(
+        self,
+        ccy: str | None = None,
+        *,
+        since: str | datetime | int | None = None,
+        gaps: Literal[True],
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[Withdrawal | Gap]: ...
+    def watch_withdrawals(
+        self,
+        ccy: str | None = None,
+        *,
+        since: str | datetime | int | None = None,
+        gaps: bool = False,
+        details: bool = False,
+        max_backlog: int = 10_000,
+    ) -> AsyncIterator[Withdrawal | Gap]:
+        """Yield each state of each withdrawal as it comes; see `watch_deposits`.
+
+        https://www.okx.com/docs-v5/en/#funding-account-websocket-withdrawal-info-channel
+        """
+        source: Source[Withdrawal] = Source(
+            "withdrawal-info",
+            _WITHDRAWAL_FINAL,
+            identify=lambda row: row.wd_id,
+            detail=lambda row: row.tx_id,
+            decode=partial(_decode, Withdrawal),
+            walk=lambda since: self.iter_withdrawal_history(since=since, priority=BACKGROUND),  # type: ignore[attr-defined]
+            read=lambda key: self.get_withdrawal_history(wd_id=key, priority=BACKGROUND),  # type: ignore[attr-defined]
+        )
+        return self._watch(source, ccy, since, gaps, details, max_backlog)
+
+    def _watch(
+        self,
+        source: Source[R],
+        ccy: str | None,
+        since: str | datetime | int | None,
+        gaps: bool,
+        details: bool,
+        max_backlog: int,
+    ) -> AsyncIterator[R | Gap]:
+        count("max_backlog", max_backlog, 1)
+        session = self._calls.started()
+        context = self._calls.context
+        push = session.push(context, self._push_url)
+        listener = push.listen(source.channel, max_backlog)
+        listeners = self._calls.listeners
+        listeners.add(listener)
+        try:
+            watch = Watch(
+                source,
+                listener,
+                lambda: time.time() + self._calls.clock_offset(),
+                ccy=ccy,
+                since=since,
+                gaps=gaps,
+                details=details,
+            )
+        except BaseException:
+            listener.close()
+            raise
+        return watch.events()
+
+    async def _close_watches(self) -> None:
+        for listener in list(self._calls.listeners):
+            listener.fail(ClientClosedError("the client was closed while it watched"))
+            listener.close()
+
+
+def _decode(row: type[R], rows: bytes) -> list[R]:
+    """The rows of a push: the same structs as the history's."""
+    found: list[R] = codec_of(row).look(b'{"code":"0","msg":"","data":' + rows + b"}")
+    return found

@@ -43,6 +43,8 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
 BETWEEN_ABSENCES = 1.05
 """Seconds between two look-ups whose absence counts."""
+LAST_LOOK_UP = 0.5
+"""Seconds before the deadline of the last look-up."""
 ABSENCES = 3
 CLOCK_LIFE = 60.0
 """Seconds for which the learned clock is trusted in a proof of absence."""
@@ -123,11 +125,11 @@ class Resolver:
                         return await self._absent(intent, deadline, rules)
                 elif not patient:
                     return unknown(intent, why)
-            next_pause = BETWEEN_ABSENCES if absences else pause
-            pause = min(2 * pause, LONGEST_PAUSE)
-            if loop.time() + next_pause >= deadline:
+            left = deadline - loop.time() - LAST_LOOK_UP
+            if left <= 0 or (absences and left < BETWEEN_ABSENCES):
                 return unknown(intent, why)
-            await asyncio.sleep(next_pause)
+            await asyncio.sleep(BETWEEN_ABSENCES if absences else min(pause, left))
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _look_up(self, intent: Intent, timeout: float, accepted: Any) -> Finding:
         longest = WALK_TIMEOUT if intent.kind == "fiat_withdrawal" else LOOK_UP_TIMEOUT

@@ -30,7 +30,7 @@ from .resolver import Resolver, failed
 
 SETTLE_TIMEOUT = 0.8
 """Seconds that writing down an outcome may hold up the call; it goes on without it."""
-LAST_LOOK_UP = 0.8
+EXTRA_TIME = 0.8
 """Seconds beyond the deadline for one look-up, where the lost answer left no time for any."""
 MAX_POSTS = 2
 """One, and one more after a refusal for the rate or the timestamp."""
@@ -212,7 +212,7 @@ class Submission:
     ) -> Outcome:
         """Ask what became of it, for as long as there is time, and once in any case."""
         loop = asyncio.get_running_loop()
-        deadline = max(self._deadline, loop.time() + LAST_LOOK_UP)
+        deadline = max(self._deadline, loop.time() + EXTRA_TIME)
         outcome = await self._resolver.resolve(
             self.intent, deadline, patient=True, accepted=accepted
         )

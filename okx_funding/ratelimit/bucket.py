@@ -41,7 +41,7 @@ from typing import Any, Protocol
 
 from aiolimiter import AsyncLimiter
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.ratelimit.slot import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
 
 STILL_ON_ITS_WAY = 0.25

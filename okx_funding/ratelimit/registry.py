@@ -9,8 +9,8 @@ import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from okx_funding.api.spec import RateLimit
 from okx_funding.auth.credentials import Credentials
-from okx_funding.endpoints import RateLimit
 from okx_funding.errors import WrongLoopError
 from okx_funding.ratelimit.bucket import Claim, TokenBucket
 from okx_funding.ratelimit.circuit_breaker import AuthCircuit, EndpointCircuit

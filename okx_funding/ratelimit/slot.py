@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 
 GUARD = 0.002
 """Seconds added to a window, for clocks that count whole milliseconds."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint, Param
 from okx_funding.errors import InvalidParameterError
 from okx_funding.telemetry.counters import Counters
 
@@ -28,20 +28,35 @@ class Unshared:
         self.args: Mapping[str, Any] = args
 
 
-def keys_of(endpoint: Endpoint, params: Mapping[str, Any]) -> tuple[Key, ...]:
-    """Make the keys of a call; a parameter that is None is left out."""
+Args = tuple[tuple[str, Any], ...]
+"""Arguments by name, in an order of their own, so that equal ones are equal."""
+
+
+def args_of(params: Mapping[str, Param | bool], without: str | None = None) -> Args:
+    """Make the arguments of a read; a parameter that is None is left out."""
+    found = []
+    for name, value in params.items():
+        if value is not None and name != without:
+            if isinstance(value, list | tuple):
+                value = ",".join([str(each) for each in value if each is not None])
+            found.append((name, value))
+    found.sort()
+    return tuple(found)
+
+
+def keys_of(endpoint: Endpoint[Any], params: Mapping[str, Param | bool]) -> tuple[Key, ...]:
+    """Make the keys of a call."""
     if endpoint.batch_by is not None:
         values = params.get(endpoint.batch_by)
         return tuple(values) if isinstance(values, list | tuple) else (values,)
-    args = {name: value for name, value in params.items() if value is not None}
-    return (tuple(sorted(args.items())),) if endpoint.shared else (Unshared(args),)
+    return (args_of(params),) if endpoint.shared else (Unshared(params),)
 
 
-def args_of(endpoint: Endpoint, keys: Sequence[Key]) -> Mapping[str, Any]:
-    """Make the arguments of the request for ``keys``; None stands for no argument at all."""
+def params_of(endpoint: Endpoint[Any], keys: Sequence[Key], args: Args) -> Mapping[str, Any]:
+    """Make the parameters of the request for ``keys``, in a lane of calls with ``args``."""
     if endpoint.batch_by is not None:
         values = [key for key in keys if isinstance(key, str)]
-        return {endpoint.batch_by: ",".join(values)} if values else {}
+        return {**dict(args), endpoint.batch_by: values} if values else dict(args)
     (key,) = keys
     if isinstance(key, Unshared):
         return key.args

@@ -24,12 +24,11 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (
     BucketsUnreachableError,
     ClientClosedError,
@@ -42,7 +41,9 @@ from okx_funding.errors import (
     RateLimitError,
     ResponseError,
 )
+from okx_funding.ratelimit.bucket import Bucket
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
+from okx_funding.ratelimit.combined import Combined
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
@@ -52,7 +53,8 @@ from okx_funding.wire.response import Response, parse_response
 
 from .batch import Batch
 from .batcher import PART, Batcher, Job
-from .calls import Key, Waiter, args_of
+from .calls import Args, Key, Waiter, params_of
+from .context import MAX_REFUSALS, Policy
 from .emitter import EventEmitter
 from .in_flight import InFlight
 from .outcome import Bisect, Fail, FixClock, Reject, Retry, decide, outcome_unknown
@@ -60,16 +62,7 @@ from .outcome import Bisect, Fail, FixClock, Reject, Retry, decide, outcome_unkn
 logger: logging.Logger = logging.getLogger("okx_funding.dispatcher")
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What one client allows its calls."""
-
-    max_retries: int = 2
-    max_refusals: int = 10
-    max_queue: int = 200_000
-
-
-Send = Callable[[Endpoint, Request], Awaitable[Response]]
+Send = Callable[[Endpoint[Any], Request], Awaitable[Response]]
 
 
 class Dispatcher:
@@ -77,12 +70,15 @@ class Dispatcher:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: Endpoint[Any],
         queue: SlotQueue,
         host: Host,
         send: Send,
         *,
-        policy: Policy,
+        args: Args = (),
+        others: Sequence[Bucket] = (),
+        max_retries: int = 2,
+        policy: Policy = Policy(),  # noqa: B008 - frozen
         in_flight: InFlight,
         total: TotalCounters,
         emitter: EventEmitter | None = None,
@@ -95,7 +91,11 @@ class Dispatcher:
         queue.members.add(self)
         self.loop: asyncio.AbstractEventLoop = queue.loop
         self.host = host
+        self.max_retries = max_retries
         self.policy = policy
+        self.args: Args = args
+        """What all its requests ask besides the keys."""
+        self._others = others
         self.batcher: Batcher = Batcher(endpoint.batch_size)
         self.circuit: EndpointCircuit = circuit or EndpointCircuit()
         self.circuit.members.add(self)
@@ -125,6 +125,23 @@ class Dispatcher:
         """There is something to send."""
         self.queue.senders[self] = None
         self.queue.schedule()
+
+    @property
+    def bucket(self) -> Any:
+        """What it takes its slots from: one bucket, or all that its requests count for."""
+        bucket = self.queue.bucket
+        return Combined((bucket, *self._others)) if self._others else bucket
+
+    def take(self, now: float) -> Any:
+        """Take a slot for a request that leaves now."""
+        return self.bucket.take(now)
+
+    def free_at(self, now: float) -> float:
+        """When its host and its further limits let it send."""
+        at = self.host.free_at(now)
+        for bucket in self._others:
+            at = max(at, bucket.next_free(now))
+        return at
 
     def ready(self, now: float) -> bool:
         """Tell whether there is something to send; where the circuit is open, callers are told."""
@@ -207,7 +224,7 @@ class Dispatcher:
         if not self.batcher.is_ready():
             del self.queue.senders[self]
         self.circuit.sends()
-        self.queue.bucket.load(slot, len(batch.pending), batch.callers)
+        self.bucket.load(slot, len(batch.pending), batch.callers)
         self._unstarted.add(batch)
         task = self.loop.create_task(self.send(batch, slot))
         self.in_flight.tasks.add(task)
@@ -217,7 +234,7 @@ class Dispatcher:
         self.in_flight.tasks.discard(task)
         if batch in self._unstarted:  # cancelled before its first step, it could do nothing
             self._unstarted.discard(batch)
-            self.queue.bucket.unsent(slot, self.loop.time())
+            self.bucket.unsent(slot, self.loop.time())
             error = ClientClosedError(f"{self.endpoint.name}: cancelled unsent")
             self.circuit.saw(error, self.loop.time())
             self.schedule()
@@ -234,14 +251,16 @@ class Dispatcher:
         fresh = False
         try:
             try:
-                request = build_request(self.endpoint, args_of(self.endpoint, batch.keys))
+                request = build_request(
+                    self.endpoint, params_of(self.endpoint, batch.keys, self.args)
+                )
                 response = await self._send(self.endpoint, request)
                 fresh = response.fresh
                 rows = parse_response(self.endpoint, response, self._redact)
             except OKXError as error:
                 outcome = error
             except asyncio.CancelledError:
-                self.queue.bucket.lost(slot, self.loop.time())
+                self.bucket.lost(slot, self.loop.time())
                 self._emit_answer(batch, slot, ClientClosedError())
                 raise
             except Exception as error:
@@ -265,7 +284,7 @@ class Dispatcher:
         """Count the request that leaves; False when all have left since the batch was chosen."""
         now = self.loop.time()
         if not self.batcher.trim(batch):
-            self.queue.bucket.unsent(slot, now)
+            self.bucket.unsent(slot, now)
             self.circuit.saw(ClientClosedError("nobody waits any more"), now)
             self.schedule()
             return False
@@ -280,7 +299,7 @@ class Dispatcher:
 
     def _after_send(self, batch: Batch, slot: Any, outcome: OKXError | None, fresh: bool) -> None:
         """Give the slot back, and tell whoever keeps account of slots, hosts and keys."""
-        now, bucket = self.loop.time(), self.queue.bucket
+        now, bucket = self.loop.time(), self.bucket
         frozen = 0.0
         if outcome is None:
             bucket.answered(slot, now, warm=not fresh)
@@ -373,7 +392,7 @@ class Dispatcher:
 
     def _retry(self, batch: Batch, error: OKXError, retry: Retry) -> None:
         """Queue it again for callers who have attempts left, and fail the others."""
-        failures, refusals = self.policy.max_retries, self.policy.max_refusals - 1
+        failures, refusals = self.max_retries, MAX_REFUSALS - 1
         if retry.refused:
             self.counters.refused += 1
             batch.count(refusals=1, requests=1)

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 from typing import Any
 
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.telemetry.events import (
     BatchDispatched,
     CallEnded,
@@ -57,7 +57,11 @@ class EventEmitter:
     """Makes events of what happens to the calls and requests of one endpoint."""
 
     def __init__(
-        self, observer: Observer, endpoint: Endpoint, host: str, loop: asyncio.AbstractEventLoop
+        self,
+        observer: Observer,
+        endpoint: Endpoint[Any],
+        host: str,
+        loop: asyncio.AbstractEventLoop,
     ) -> None:
         self._observer = observer
         self._endpoint = endpoint.name

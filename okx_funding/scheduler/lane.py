@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
+from typing import Any
 
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (
     ClientClosedError,
     DeadlineExceededError,
@@ -35,7 +36,7 @@ class Lane:
 
     def __init__(self, dispatcher: Dispatcher, deadlines: Deadlines) -> None:
         self.dispatcher = dispatcher
-        self.endpoint: Endpoint = dispatcher.endpoint
+        self.endpoint: Endpoint[Any] = dispatcher.endpoint
         self.batcher: Batcher = dispatcher.batcher
         self.counters: Counters = dispatcher.counters
         """Of its requests."""

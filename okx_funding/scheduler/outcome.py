@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (
     ClockSkewError,
     InvalidParameterError,
@@ -51,7 +52,7 @@ Decision = Retry | Reject | Bisect | FixClock | Fail
 
 
 def decide(
-    error: OKXError, endpoint: Endpoint, *, failures: int, keys: int, dice: float
+    error: OKXError, endpoint: Endpoint[Any], *, failures: int, keys: int, dice: float
 ) -> Decision:
     """Decide what becomes of a batch of ``keys`` keys whose request ended with ``error``.
 
@@ -70,7 +71,7 @@ def decide(
     return Fail(error) if kind is None else Retry(delay(error, kind, failures, dice))
 
 
-def outcome_unknown(endpoint: Endpoint, reason: object) -> OutcomeUnknownError:
+def outcome_unknown(endpoint: Endpoint[Any], reason: object) -> OutcomeUnknownError:
     """Make the error for whoever can't be told whether it took effect."""
     return OutcomeUnknownError(
         f"{endpoint}: whether it took effect is unknown; look it up before asking again ({reason})"

@@ -287,6 +287,9 @@ class PushConnection:
                 pause = min(LONGEST_PAUSE, 0.5 * 2.0**failures)
                 failures = min(failures + 1, 10)
                 await asyncio.sleep(random.random() * pause)
+        except Exception as mistake:  # ours: nobody waits for ever for it
+            logger.exception("%s: unexpected %s", self.url, type(mistake).__name__)
+            self._stop(PushStoppedError(f"unexpected {type(mistake).__name__}"))
         finally:
             self._state = "stopped" if self._state == "stopped" else "closed"
             await self._drop()

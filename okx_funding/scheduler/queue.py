@@ -15,23 +15,54 @@ from typing import Any, Protocol
 
 from okx_funding.ratelimit.bucket import Bucket
 from okx_funding.ratelimit.registry import BucketKey
-from okx_funding.scheduler.batcher import Batcher
 from okx_funding.scheduler.calls import Key
 from okx_funding.scheduler.host import Host
+from okx_funding.scheduler.pending import Rank
 from okx_funding.telemetry.events import BucketStatistics
 
 _NOTHING_PROMISED = (0, math.inf)
 
 
+class Pending(Protocol):
+    """What a sender has to send, as far as its place in the queue goes."""
+
+    callers: int
+    """Callers that aren't answered yet."""
+
+    def rank(self) -> Rank:
+        """The rank of what is sent next."""
+
+    def priority(self) -> int:
+        """Its priority."""
+
+    def requests(self) -> int:
+        """How many requests it takes."""
+
+    def requests_before(self, keys: Sequence[Key], priority: int, now: float) -> int:
+        """How many of them leave before the last one for ``keys``."""
+
+    def requests_of_others_before(self, priority: int, now: float) -> int:
+        """How many of them leave before one for a new key of this ``priority``."""
+
+
 class Sender(Protocol):
-    """Who waits in a line for slots, on behalf of callers."""
+    """Who waits in a queue for slots, on behalf of callers."""
 
     queue: SlotQueue
     host: Host
-    batcher: Batcher
+
+    @property
+    def batcher(self) -> Pending:
+        """What it has to send."""
 
     def ready(self, now: float) -> bool:
         """Whether there is something to send that somebody wants."""
+
+    def free_at(self, now: float) -> float:
+        """When its host and its further limits let it send; inf where an answer must come first."""
+
+    def take(self, now: float) -> Any:
+        """A slot for a request that leaves now, of every limit that it counts for; or None."""
 
     def dispatch(self, slot: Any, now: float) -> None:
         """A slot is won: send something."""
@@ -78,11 +109,11 @@ class SlotQueue:
         while self.senders:
             sender = self._next(now)
             if sender is None:
-                until = min([each.host.free_at(now) for each in self.senders], default=math.inf)
+                until = min([each.free_at(now) for each in self.senders], default=math.inf)
                 break
-            slot = self.bucket.take(now)
+            slot = sender.take(now)
             if slot is None:
-                until = self.bucket.next_free(now)
+                until = max(self.bucket.next_free(now), sender.free_at(now))
                 break
             del self.senders[sender]
             self.senders[sender] = None  # it had its turn, and is the last now
@@ -96,7 +127,7 @@ class SlotQueue:
         senders = self.senders
         for sender in [sender for sender in senders if not sender.ready(now)]:
             del senders[sender]
-        able = [sender for sender in senders if sender.host.free_at(now) <= now]
+        able = [sender for sender in senders if sender.free_at(now) <= now]
         if len(able) < 2:
             return able[0] if able else None
         priority = min(able, key=lambda sender: sender.batcher.rank()).batcher.priority()

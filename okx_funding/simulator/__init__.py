@@ -6,6 +6,7 @@ from .arrivals import Arrival
 from .auth import Key
 from .books import Rules
 from .catalogue import Chain
+from .channels import WebSockets
 from .counting import (
     JUDGES,
     FixedWindow,
@@ -40,6 +41,7 @@ __all__ = [
     "SimulatedExchange",
     "SlidingLog",
     "TokenBucketJudge",
+    "WebSockets",
     "WeightedWindow",
     "in_thread",
     "make_judge",

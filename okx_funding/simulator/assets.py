@@ -143,7 +143,8 @@ class NonTradableAssets:
         self._valuations: dict[str, Row] = {}
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {len(self.currencies)} currencies, {len(self._loaded())} assets>"
+        kind, assets = type(self).__name__, len(self._loaded())
+        return f"<{kind} {len(self.currencies)} currencies, {assets} assets>"
 
     @property
     def assets(self) -> list[Row]:

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeVar
 
 from .catalogue import Catalogue
 from .clock import Agenda, Clock
@@ -26,6 +26,8 @@ from .records import (
     Withdrawal,
 )
 from .users import User, Users
+
+R = TypeVar("R", bound=Record)
 
 FUNDS = {"USDT": "800", "BTC": "0.5", "ETH": "5", "XRP": "200", "TRY": "10000", "USD": "1000"}
 TRADING_FUNDS = {"USDT": "400", "BTC": "0.25", "ETH": "2"}
@@ -110,7 +112,8 @@ class Books:
         self.quotes: dict[str, Quote] = {}
         self.unexpected: Counter[tuple[str, str]] = Counter()
         self.on_change: list[Callable[[Deposit | Withdrawal], None]] = []
-        self._client_ids: set[tuple[str, str, str]] = set()
+        self.not_withdrawable: defaultdict[tuple[str, str], Decimal] = defaultdict(Decimal)
+        """What was credited to a user, by currency, but can't be withdrawn yet."""
         self._serials = itertools.count(1_000_001)
         self._chance = random.Random(f"{seed}/tx")
 
@@ -143,14 +146,11 @@ class Books:
         """What a user has in an account ("6" funding, "18" trading), by currency; no zeros."""
         return self.ledger.balances(Holder(user.uid, account))
 
-    def is_duplicate(self, kind: str, uid: str, client_id: str) -> bool:
-        """Whether this client id was used before, and is to be refused; remembers it."""
-        if not client_id:
+    def is_duplicate(self, history: History[R], client_id: str) -> bool:
+        """Whether this client id was used before, and the rules refuse that."""
+        if not client_id or self.rules.duplicate_ids == "accept":
             return False
-        key = (kind, uid, client_id)
-        known = key in self._client_ids
-        self._client_ids.add(key)
-        return known and self.rules.duplicate_ids == "refuse"
+        return any(it.client_id == client_id for it in history.named(client_id))
 
     def hide(self, record: Record, processing: Processing) -> None:
         """Keep a new record, and the bills with its client id, from look-ups for a while."""

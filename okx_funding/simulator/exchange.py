@@ -12,18 +12,22 @@ from typing import Literal, Self
 
 from okx_funding.auth.credentials import Credentials
 
+from . import answers, channels
 from .answers import Answer
 from .arrivals import Log
 from .auth import Request
 from .books import Rules
+from .channels import WebSockets
 from .counting import Judge
 from .fault_injector import FaultInjector
 from .fault_lists import ALL_FAULTS
 from .faults import Fault
+from .frames import accept_key
 from .handler import Handler, endpoint_name
 from .http import Connection
 from .limits import Limits, Overrides
 from .traffic import Traffic
+from .websocket import WebSocket
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +97,7 @@ class SimulatedExchange(Traffic):
         self._log = Log(log_size)
         self._way = random.Random(f"{seed}/way")
         self._connections: set[Connection] = set()
+        self.websockets: WebSockets = WebSockets(self._books, seed)
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -124,6 +129,7 @@ class SimulatedExchange(Traffic):
             raise RuntimeError("this exchange is listening already")
         self._loop = asyncio.get_running_loop()
         self._time.run_on(self._loop)
+        self.websockets.run_on(self._loop)
         self._books.agenda.arm()
         self._server = await self._loop.create_server(
             lambda: Connection(self._read, self._connections), self._host, self._port
@@ -138,7 +144,8 @@ class SimulatedExchange(Traffic):
         self._books.agenda.stop()
         self._time.run_on(None)
         server.close()
-        connections = list(self._connections)
+        self.websockets.run_on(None)
+        connections: list[Connection | WebSocket] = [*self._connections, *self.websockets.open]
         for connection in connections:
             connection.abort()
         for connection in connections:
@@ -165,6 +172,19 @@ class SimulatedExchange(Traffic):
         self._log.clear()
         self._limits.forget()
         self.calm()
+
+    @property
+    def ws_url(self) -> str:
+        """Where the WebSocket of deposits and withdrawals is. Raises like ``base_url``."""
+        return f"ws{self.base_url.removeprefix('http')}{channels.BUSINESS}"
+
+    def remove_key(self, api_key: str) -> None:
+        """From now on the key is unknown (50111), and its WebSockets are closed (4007).
+
+        Raises KeyError where it was unknown before.
+        """
+        super().remove_key(api_key)
+        self.websockets.key_removed(api_key)
 
     # --- what may go wrong ------------------------------------------------------------------------
 
@@ -227,6 +247,9 @@ class SimulatedExchange(Traffic):
     def _arrive(self, request: Request, connection: Connection) -> None:
         if self._server is None or self._loop is None:
             return
+        if request.path in channels.PATHS:
+            self._open_websocket(request, connection)
+            return
         fault = self._injector.next(endpoint_name(request))
         wall = self._time.wall()
         if fault is not None and fault.arrival_delay:
@@ -234,6 +257,22 @@ class SimulatedExchange(Traffic):
             self._loop.call_later(later, self._handle, request, connection, fault, wall + later)
         else:
             self._handle(request, connection, fault, wall)
+
+    def _open_websocket(self, request: Request, connection: Connection) -> None:
+        assert self._loop is not None
+        key = request.headers.get("sec-websocket-key")
+        if request.headers.get("upgrade", "").lower() != "websocket" or not key:
+            connection.respond(answers.html(426))
+            return
+        status = 503 if self.outage else self.websockets.admit(request.peer, self._loop.time())
+        if status is not None:
+            connection.respond(answers.html(status))
+            return
+        head = (
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n"
+        )
+        connection.upgrade(self.websockets.accept(request.peer, request.path), head.encode())
 
     def _handle(
         self, request: Request, connection: Connection, fault: Fault | None, wall: float

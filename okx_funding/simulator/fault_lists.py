@@ -63,4 +63,4 @@ MONEY_FAULTS: tuple[Fault, ...] = (
     Fault.code("50011"),
     Fault.code("50102"),
 )
-"""What may happen to an order: the answer lost before or after it was carried out, or misleading."""
+"""What may happen to an order: its answer lost, before or after it was carried out, or odd."""

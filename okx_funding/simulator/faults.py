@@ -24,7 +24,7 @@ Say otherwise where a test needs it:
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -156,19 +156,19 @@ class Fault:
     @classmethod
     def without_id(cls) -> Fault:
         """Code 0 with a row that has no id of OKX's."""
-        ids = dict.fromkeys(("transId", "wdId", "tradeId", "ordId"), "")
+        ids: dict[str, str] = dict.fromkeys(("transId", "wdId", "tradeId", "ordId"), "")
         return cls.rows("no id", lambda rows: [_laid_over(row, ids) for row in rows])
 
     @classmethod
     def foreign_client_id(cls, client_id: str = "somebodyelses") -> Fault:
         """Code 0 with a row that has another client id."""
-        ids = dict.fromkeys(("clientId", "clTReqId", "clOrdId"), client_id)
+        ids: dict[str, str] = dict.fromkeys(("clientId", "clTReqId", "clOrdId"), client_id)
         return cls.rows("foreign client id", lambda rows: [_laid_over(row, ids) for row in rows])
 
     @classmethod
     def other_amount(cls, amount: str = "0.12345678") -> Fault:
         """Rows with another amount; for look-ups, too."""
-        amounts = dict.fromkeys(("amt", "fillBaseSz", "fillFromAmt"), amount)
+        amounts: dict[str, str] = dict.fromkeys(("amt", "fillBaseSz", "fillFromAmt"), amount)
         return cls.rows("other amount", lambda rows: [_laid_over(row, amounts) for row in rows])
 
     # --- other answers --------------------------------------------------------------------------
@@ -306,7 +306,7 @@ class Fault:
         return cls(f"hang {seconds:g} s", delivery=deliveries.reset, delay=seconds)
 
 
-def _laid_over(row: dict[str, Any], values: dict[str, str]) -> dict[str, Any]:
+def _laid_over(row: dict[str, Any], values: Mapping[str, str]) -> dict[str, Any]:
     return {name: values.get(name, value) for name, value in row.items()}
 
 

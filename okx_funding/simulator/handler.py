@@ -1,4 +1,4 @@
-"""What becomes of a request that has arrived: authentication, limit, parameters, service. No I/O."""
+"""What becomes of a request: authentication, limit, parameters, service. No I/O."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class Handler:
         ``now`` is in seconds of the loop's clock, ``wall`` in seconds since the epoch.
         """
         row = BY_PATH.get((request.method, request.path))
+        given: dict[str, Any] = {}
+        unread: Refused | None = None
         try:
             given = params.read(request) if row else {}
         except Refused as refused:
-            given, unread = {}, refused
-        else:
-            unread = None
+            unread = refused
         if fault is not None and fault.before_okx:
             answer, counted = _NOTHING, False
         elif row is None:

@@ -19,9 +19,10 @@ PAGE = 100
 class Record(Protocol):
     """What a history keeps. ``serial`` grows with each new record and orders equal times."""
 
-    ts: int
-    hidden: bool
-
+    @property
+    def ts(self) -> int: ...
+    @property
+    def hidden(self) -> bool: ...
     @property
     def serial(self) -> int: ...
 
@@ -110,9 +111,9 @@ def _take(
     return found
 
 
-def _time(record: Record) -> tuple[float, float]:
+def _time(record: Record) -> tuple[float, int]:
     return record.ts, record.serial
 
 
-def _serial(record: Record) -> float:
+def _serial(record: Record) -> int:
     return record.serial

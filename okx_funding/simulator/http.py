@@ -1,4 +1,4 @@
-"""The wire: HTTP/1.1 read and written by hand, one request of a connection at a time.
+"""HTTP/1.1 read and written by hand, one request of a connection at a time.
 
 By hand, because the exchange has to misbehave in ways that a web framework forbids, has to see the
 request target to the byte, and shares two cores with the client that is measured against it.
@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
         self._peer = str(peer[0]) if peer else ""
         self._connections.add(self)
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         self._transport = None
         self._drained.set()
         self._lost.set()
@@ -132,6 +132,19 @@ class Connection(asyncio.Protocol):
         _reset_on_close(self._transport.get_extra_info("socket"))
         self._transport.abort()
 
+    def upgrade(self, protocol: asyncio.Protocol, head: bytes) -> None:
+        """Answer with this head, and hand the connection over to another protocol."""
+        transport, self._transport = self._transport, None
+        self._connections.discard(self)
+        self._lost.set()
+        if transport is None:
+            return
+        transport.write(head)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        if self._buffer:
+            protocol.data_received(bytes(self._buffer))
+
     def run(self, delivery: Coroutine[Any, Any, None]) -> None:
         """Deliver an answer in a task that ends with the connection at the latest."""
         self._task = asyncio.get_running_loop().create_task(delivery)
@@ -163,12 +176,12 @@ class Connection(asyncio.Protocol):
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             if len(self._buffer) > _MAX_HEAD:
-                self._give_up(431)
+                self._refuse(431)
             return None
         line, *fields = self._buffer[:end].decode("latin-1").split("\r\n")
         words = line.split(" ")
         if len(words) != 3 or not words[2].startswith("HTTP/1."):
-            self._give_up(400)
+            self._refuse(400)
             return None
         headers: dict[str, str] = {}
         for text in fields:
@@ -176,11 +189,11 @@ class Connection(asyncio.Protocol):
             headers[name.lower()] = value.strip(" \t")
         length = headers.get("content-length", "0")
         if "transfer-encoding" in headers or not (length.isascii() and length.isdigit()):
-            self._give_up(411)
+            self._refuse(411)
             return None
         size = int(length)
         if size > _MAX_BODY:
-            self._give_up(413)
+            self._refuse(413)
             return None
         start = end + 4
         if len(self._buffer) < start + size:
@@ -189,11 +202,11 @@ class Connection(asyncio.Protocol):
             return None
         body = bytes(self._buffer[start : start + size])
         del self._buffer[: start + size]
-        wish = headers.get("connection", "").lower()
-        self._keep_alive = wish != "close" and (words[2] != "HTTP/1.0" or wish == "keep-alive")
+        wanted = headers.get("connection", "").lower()
+        self._keep_alive = wanted != "close" and (words[2] != "HTTP/1.0" or wanted == "keep-alive")
         return Request(words[0], words[1], headers, body, self._peer)
 
-    def _give_up(self, status: int) -> None:
+    def _refuse(self, status: int) -> None:
         self._keep_alive = False
         self.respond(error("50002", status=status, msg="This isn't a request."))
 

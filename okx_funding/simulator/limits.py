@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .counting import Judge, make_judge
-from .table import ROUTES, Limit, Route, route
+from .table import BY_NAME, Limit, Route, route
 
 _QUOTA = 3600.0
 """Longer periods, in seconds, are counted by a time that ``advance`` moves, too."""
@@ -32,7 +32,9 @@ class Limits:
 
     def __init__(self, judge: str | Callable[[int, float], Judge], overrides: Overrides) -> None:
         self._judge = judge
-        self._rules: dict[str, tuple[Limit, ...]] = {it.name: it.limits for it in ROUTES}
+        self._rules: dict[str, tuple[Limit, ...]] = {
+            name: row.limits for name, row in BY_NAME.items()
+        }
         self._given: dict[str, AnyLimit] = {}
         for name, given in overrides.items():
             row = route(name)

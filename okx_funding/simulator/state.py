@@ -12,6 +12,7 @@ from .auth import Key
 from .books import Books, Rules
 from .clock import Clock
 from .ledger import Ledger, Movement
+from .records import Deposit, Withdrawal
 from .users import User, Users, own_user
 
 
@@ -37,6 +38,7 @@ class ExchangeState:
         self._currencies = currencies
         self._balances = balances
         self._accounts: dict[str, Account] = {}
+        self._books.on_change.append(self._follow)
         for user in users or [own_user(seed)]:
             self.add_user(user)
 
@@ -91,6 +93,11 @@ class ExchangeState:
                     user, self._books, self._seed, self._currencies, documented=documented
                 )
         return account
+
+    def _follow(self, record: Deposit | Withdrawal) -> None:
+        """The balance of a non-tradable asset stands in its row, next to the ledger."""
+        if isinstance(record, Withdrawal) and record.non_tradable:
+            self.account(record.user_id).follow_ledger(record.ccy)
 
     def _find(self, uid: str) -> User:
         if uid in self._users.by_uid:

@@ -296,9 +296,17 @@ ROUTES: tuple[Route, ...] = (
     _row("get_time", "GET", "public/time", (Limit(10, 2.0, ("ip",)),), "none"),
 )  # fmt: skip
 
-BY_NAME = {route.name: route for route in ROUTES}
-BY_PATH = {(route.method, route.path): route for route in ROUTES}
-PATHS = {route.path for route in ROUTES}
+EXTRA = (
+    _row(
+        "get_instruments", "GET", "public/instruments", (Limit(20, 2.0, ("ip", "instType")),),
+        "none", "instType* uly instFamily instId",
+    ),
+)  # fmt: skip
+"""Outside of the funding account, but ccxt asks it before anything else."""
+
+BY_NAME = {it.name: it for it in (*ROUTES, *EXTRA)}
+BY_PATH: dict[tuple[str, str], Route] = {(it.method, it.path): it for it in BY_NAME.values()}
+PATHS = {it.path for it in BY_NAME.values()}
 _ALIASES = {"get_account_config": "identify", "get_system_time": "get_time"}
 
 

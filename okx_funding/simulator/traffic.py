@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,10 +33,8 @@ class Traffic(ExchangeState):
 
     def requests(self, endpoint: str | None = None, user: str | None = None) -> list[Arrival]:
         """What arrived at an endpoint, by name, and from a user, by user id; None takes all."""
-        try:
+        with contextlib.suppress(ValueError):  # a path, of what isn't in the table
             endpoint = endpoint and route(endpoint).name
-        except ValueError:
-            pass  # a path, of what isn't in the table
         return self._log.select(endpoint, user)
 
     def limit(self, endpoint: str) -> AnyLimit:

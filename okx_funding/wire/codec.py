@@ -177,6 +177,24 @@ def _meet(
 
 
 @cache
-def codec_of(row: type[msgspec.Struct]) -> Codec:
-    """The one codec of a row, made at its first use."""
-    return Codec(row)
+def codec_of(row: Any) -> Codec | PlainCodec:
+    """The one codec of a row, made at its first use; ``dict`` stands for rows without a struct."""
+    return PlainCodec() if row is dict else Codec(row)
+
+
+class PlainCodec:
+    """Decodes rows that have no struct: dicts, with text as OKX sends it."""
+
+    def rows(self, body: bytes) -> list[Any] | None:  # noqa: ARG002
+        """None: each answer is looked at."""
+        return None
+
+    def look(self, body: bytes) -> list[Any]:
+        """The rows of an answer whose code is "0"; numbers stay text."""
+        answer = json.loads(body, object_pairs_hook=each_once, parse_int=str, parse_float=str)
+        if not isinstance(answer, dict) or answer.get("code") != "0":
+            raise ValueError("the code isn't the text '0'")
+        rows = answer.get("data")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ValueError("data isn't a list of objects")
+        return rows

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from okx_funding.api import spec
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.errors import InvalidArgumentError
 
 
@@ -61,7 +61,7 @@ def _in_query(name: str, value: Any) -> str:
     return quote(value if isinstance(value, str) else str(value).lower(), safe=",")
 
 
-def build_target(endpoint: Endpoint, keys: Sequence[str]) -> str:
+def build_target(endpoint: Endpoint[Any], keys: Sequence[str]) -> str:
     """Path and query, the very text that is signed and sent; without keys, the bare path.
 
     Keys are of the allow-list ``[A-Za-z0-9._-]``, so nothing needs an escape. OKX verifies the

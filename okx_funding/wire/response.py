@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (
     APIError,
     DecodeError,
@@ -24,7 +24,7 @@ from okx_funding.errors import (
     RateLimitError,
 )
 
-from .codec import Codec, codec_of
+from .codec import Codec, PlainCodec, codec_of
 from .codes import ERROR_OF_CODE
 
 
@@ -41,7 +41,7 @@ class Response(NamedTuple):
 
 
 def parse_response(
-    endpoint: Endpoint, response: Response, redact: Callable[[str], str] = str
+    endpoint: Endpoint[Any], response: Response, redact: Callable[[str], str] = str
 ) -> list[Any]:
     """The rows of ``data`` as structs of ``endpoint.row``.
 
@@ -63,7 +63,10 @@ def parse_response(
 
 
 def _look(
-    endpoint: Endpoint, response: Response, codec: Codec, redact: Callable[[str], str]
+    endpoint: Endpoint[Any],
+    response: Response,
+    codec: Codec | PlainCodec,
+    redact: Callable[[str], str],
 ) -> list[Any]:
     """The rows of an answer that isn't quite as expected."""
     failure: OKXError | None = _failure(endpoint, response, redact)
@@ -78,7 +81,7 @@ def _look(
     raise failure
 
 
-def _cant_decode(endpoint: Endpoint, reason: str) -> DecodeError:
+def _cant_decode(endpoint: Endpoint[Any], reason: str) -> DecodeError:
     return DecodeError(f"{endpoint} answered what can't be decoded: {reason}")
 
 
@@ -108,7 +111,7 @@ _decode_items = msgspec.json.Decoder(list[_Item]).decode
 
 
 def _failure(
-    endpoint: Endpoint, response: Response, redact: Callable[[str], str]
+    endpoint: Endpoint[Any], response: Response, redact: Callable[[str], str]
 ) -> APIError | None:
     """The error that OKX's envelope names; None where it names none, or there is none."""
     try:
@@ -128,7 +131,7 @@ def _failure(
     return error
 
 
-def _explain(endpoint: Endpoint, response: Response, redact: Callable[[str], str]) -> OKXError:
+def _explain(endpoint: Endpoint[Any], response: Response, redact: Callable[[str], str]) -> OKXError:
     if 300 <= response.status < 400:
         return _redirected(endpoint, response, redact)
     error = _failure(endpoint, response, redact)
@@ -145,7 +148,7 @@ def _explain(endpoint: Endpoint, response: Response, redact: Callable[[str], str
 
 
 def _redirected(
-    endpoint: Endpoint, response: Response, redact: Callable[[str], str]
+    endpoint: Endpoint[Any], response: Response, redact: Callable[[str], str]
 ) -> HTTPStatusError:
     try:
         host = urlsplit(response.location or "").hostname

@@ -21,16 +21,19 @@ from yarl import URL
 
 from okx_funding.auth.secret import Secret
 from okx_funding.errors import (
+    ConnectError,
     InvalidArgumentError,
     OKXError,
     ProtocolError,
     ResponseTooLargeError,
 )
 
+from . import websocket
 from .decompress import decompressor_of
 from .failures import translate
 from .pool import Attempt, Connector, Deadlines, attempt, one_shot
 from .response import Response
+from .websocket import WebSocket
 
 _CHUNK = 2**16
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
@@ -99,6 +102,19 @@ class AiohttpTransport:
     def started(self) -> bool:
         """Whether there is a pool of our own that nobody closed yet."""
         return self._lasting is not None
+
+    async def connect(self, url: str, *, timeout: float) -> WebSocket:
+        """Open a WebSocket within ``timeout`` seconds, by the same rules as requests."""
+        session = self._session()
+        attempt.set(Attempt(self._own, fresh=True))
+        try:
+            async with asyncio.timeout(timeout):
+                return await websocket.connect(
+                    session, url, timeout=timeout, proxy=self._proxy
+                )
+        except TimeoutError:
+            pass
+        raise ConnectError(f"the WebSocket: no connection within {timeout:g} s")
 
     def _session(self) -> aiohttp.ClientSession:
         if self._http is None:

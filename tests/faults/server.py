@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from okx_funding import FundingClient, OKXError, RateLimit
-from okx_funding.endpoints import Endpoint
-from okx_funding.models import ServerTime
+from okx_funding.api.account import ServerTime
+from okx_funding.api.spec import Endpoint
 from okx_funding.scheduler.calls import keys_of
 from tests.support import Heard, envelope, failure_of, http, row, someone
 

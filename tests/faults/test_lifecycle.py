@@ -259,7 +259,7 @@ async def test_C9_closing_tells_whoever_waits_and_lets_the_wire_finish():
 async def test_C9_a_client_that_closes_while_it_asks_for_the_time_leaves_nobody_waiting():
     async with at_exchange(request_timeout=60) as (exchange, client):
         exchange.clock_skew = 60
-        exchange.fail_next(1, Fault.hang(100), "get_time")
+        exchange.fail_next(1, Fault.hang(100), "get_system_time")
         call = asyncio.ensure_future(failure_of(client.get_asset_valuation(), OKXError))
         await asyncio.sleep(0.1)
         await client.aclose()

@@ -24,8 +24,8 @@ from okx_funding import (
     ServiceUnavailableError,
     TransportError,
 )
+from okx_funding.api.table import ENDPOINTS
 from okx_funding.cli.parser import make_parser
-from okx_funding.endpoints import ENDPOINTS
 from okx_funding.errors import ProtocolError, RequestTimeoutError
 from okx_funding.scheduler.retry import may_have_worked, may_pass
 from tests.faults.server import (

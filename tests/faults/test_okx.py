@@ -157,7 +157,7 @@ async def test_O5_a_wrong_clock_is_set_by_okxs_and_stays_set(skew):
     async with at_exchange() as (exchange, client):
         exchange.clock_skew = skew
         await works(client)
-        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_time", ASSETS]
+        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_system_time", ASSETS]
         await works(client)
         await client.get_asset_valuation()
         assert len(exchange.log) == 5
@@ -173,7 +173,7 @@ async def test_O5_many_who_find_the_clock_wrong_ask_for_the_time_once():
         await asyncio.gather(
             *map(works, clients), *(client.get_asset_valuation() for client in clients)
         )
-        assert len(exchange.requests("get_time")) == 1
+        assert len(exchange.requests("get_system_time")) == 1
         assert len(exchange.log) == 1 + 2 * 2 * 20
 
 
@@ -185,7 +185,7 @@ async def test_O5_what_was_signed_before_the_clock_was_set_is_signed_anew():
         exchange.latency = 0.02
         await client.get_asset_valuation()
         await slow
-        assert len(exchange.requests("get_time")) == 1
+        assert len(exchange.requests("get_system_time")) == 1
 
 
 async def test_O5_half_of_the_round_trip_is_added(monkeypatch):
@@ -203,13 +203,13 @@ async def test_O5_a_second_50102_is_told_with_the_offset_that_was_measured():
         exchange.fail_next(9, Fault.code("50102"), ASSETS)
         error = await failure_of(client.get_non_tradable_assets("CELT"), ClockSkewError)
         assert error.offset == pytest.approx(-45, abs=1)
-        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_time", ASSETS]
+        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_system_time", ASSETS]
 
 
 async def test_O5_when_okxs_time_cant_be_had_the_first_50102_is_told():
     async with at_exchange(max_retries=0) as (exchange, client):
         exchange.clock_skew = 45
-        exchange.fail_next(9, Fault.code("50001"), "get_time")
+        exchange.fail_next(9, Fault.code("50001"), "get_system_time")
         error = await failure_of(client.get_non_tradable_assets("CELT"), ClockSkewError)
         assert error.offset is None
 
@@ -217,9 +217,9 @@ async def test_O5_when_okxs_time_cant_be_had_the_first_50102_is_told():
 async def test_O5_the_time_is_asked_for_a_few_times_since_many_depend_on_it():
     async with at_exchange() as (exchange, client):
         exchange.clock_skew = 45
-        exchange.fail_next(4, Fault.html(403), "get_time")
+        exchange.fail_next(4, Fault.html(403), "get_system_time")
         await works(client)
-        assert len(exchange.requests("get_time")) == 5
+        assert len(exchange.requests("get_system_time")) == 5
 
 
 @pytest.mark.parametrize("told", [b"[]", b'[{"ts":""}]', b'[{"ts":"x"}]', b"[{}]"])

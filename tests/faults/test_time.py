@@ -81,7 +81,7 @@ async def test_R1_a_wall_clock_that_jumps_again_and_again_costs_a_question_each_
             wall.ahead = ahead
             await works(client)
             await asyncio.sleep(1)
-        assert len(exchange.requests("get_time")) == 5
+        assert len(exchange.requests("get_system_time")) == 5
         assert len(exchange.requests(ASSETS)) == 1 + 2 * 5
         assert client.statistics().failed == 0
 
@@ -93,7 +93,7 @@ async def test_R1_a_clock_that_goes_wrong_slowly_is_set_again_after_a_minute(wal
         exchange.clock_skew = -60
         await asyncio.sleep(61)
         await works(client)
-        assert len(exchange.requests("get_time")) == 2
+        assert len(exchange.requests("get_system_time")) == 2
 
 
 async def test_R2_what_waits_for_longer_than_a_signature_lives_is_signed_when_it_leaves(wall):

@@ -16,7 +16,8 @@ from okx_funding import (
     RequestTimeoutError,
     Session,
 )
-from okx_funding.endpoints import ENDPOINTS, Endpoint
+from okx_funding.api.spec import Endpoint
+from okx_funding.api.table import ENDPOINTS
 from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile
 from okx_funding.simulator import Judge, make_judge
@@ -99,7 +100,7 @@ class Road(Session):
 
     def _judge(self, user: str, endpoint: str) -> Judge:
         if (user, endpoint) not in self.judges:
-            limit = self.limit or ENDPOINTS[endpoint].limit
+            limit = self.limit or ENDPOINTS[endpoint].limits[0]
             self.judges[user, endpoint] = make_judge(self.judge, limit.count, limit.period)
         return self.judges[user, endpoint]
 
@@ -139,7 +140,7 @@ class Road(Session):
             return Response(429, REFUSED)
         if endpoint.batch_size > 1:
             return Response(200, envelope(*map(row, trip.keys)))
-        if endpoint.name == "identify":
+        if endpoint.name == "get_account_config":
             uid = trip.user.encode()
             return Response(200, b'{"code":"0","data":[{"uid":"%s"}],"msg":""}' % uid)
         return Response(200, VALUED)

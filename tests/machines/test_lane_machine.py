@@ -36,7 +36,7 @@ from okx_funding import (
     ServiceUnavailableError,
     wire,
 )
-from okx_funding.endpoints import Endpoint
+from okx_funding.api.spec import Endpoint
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
 from okx_funding.session import Profile

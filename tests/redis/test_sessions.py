@@ -70,7 +70,7 @@ async def test_limits_by_address_stay_at_home(redis_server: RedisServer):
     async with sharing(redis_server, 1) as (exchange, client):
         exchange.clock_skew = 3600
         await ask(client, exchange)
-        assert [it.endpoint for it in exchange.log].count("get_time") == 1
+        assert [it.endpoint for it in exchange.log].count("get_system_time") == 1
         assert len(buckets_in(redis_server)) == 1
 
 
@@ -107,12 +107,12 @@ async def test_a_key_that_is_identified_moves_to_its_users_bucket(redis_server: 
                 unnamed,
                 session=session,
                 base_url=exchange.base_url,
-                rate_limits={ASSETS: QUICK, "identify": RateLimit(5, 0.1)},
+                rate_limits={ASSETS: QUICK, "get_account_config": RateLimit(5, 0.1)},
             )
             await asyncio.gather(ask(one, exchange), ask(other, exchange))
             mine = bucket_of(other)
             assert mine.tag != bucket_of(one).tag
-            assert await other.identify() == "somebody"
+            assert await other.get_user_id() == "somebody"
             await asyncio.gather(ask(one, exchange, 9), ask(other, exchange, 9))
             assert bucket_of(other).tag == bucket_of(one).tag
             assert bucket_of(other).sent == 10

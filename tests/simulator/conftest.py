@@ -11,11 +11,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
 from okx_funding.auth.credentials import Credentials
-from okx_funding.simulator import SimulatedExchange
+from okx_funding.simulator import Judge, SimulatedExchange, make_judge
+from okx_funding.simulator.table import route
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,49 @@ def ask() -> Ask:
         return read_reply(await exchange_bytes(exchange, raw))
 
     return send
+
+
+def unlimited(_count: int, period: float) -> Judge:
+    """A judge that admits whatever these tests may send."""
+    return make_judge("sliding", 1_000_000, period)
+
+
+Call = Callable[..., Awaitable[tuple[str, list[dict[str, Any]]]]]
+
+
+@pytest.fixture
+def call(ask: Ask) -> Call:
+    """``await call(exchange, name, ccy="BTC")``: the code, and the rows of an endpoint.
+
+    ``from_`` stands for ``from``. ``credentials`` may be given.
+    """
+
+    async def send(
+        exchange: SimulatedExchange,
+        endpoint: str,
+        *,
+        credentials: Credentials | None = None,
+        **params: Any,
+    ) -> tuple[str, list[dict[str, Any]]]:
+        row = route(endpoint)
+        given = {name.rstrip("_"): value for name, value in params.items()}
+        if row.method == "GET":
+            target = row.path + ("?" + urlencode(given) if given else "")
+            reply = await ask(exchange, target, credentials=credentials)
+        else:
+            reply = await ask(
+                exchange, row.path, method="POST", body=json.dumps(given), credentials=credentials
+            )
+        return str(reply.code), reply.json.get("data", [])
+
+    return send
+
+
+@pytest.fixture
+async def bank() -> AsyncIterator[SimulatedExchange]:
+    """An exchange without limits that refuses what OKX's pages don't name."""
+    async with SimulatedExchange(judge=unlimited, strict=True) as exchange:
+        yield exchange
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
+from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.auth.credentials import Credentials
-from okx_funding.endpoints import VALUATION_UNITS
 from okx_funding.simulator import SimulatedExchange
 
 ASSETS = "/api/v5/asset/non-tradable-assets"

@@ -286,7 +286,7 @@ def test_every_fault_has_a_name_of_its_own():
 async def test_a_whole_chaos_leaves_the_exchange_sound(ask):
     async with SimulatedExchange() as exchange:
         for fault in ALL_FAULTS:
-            exchange.fail_next(1, fault, "get_time")
+            exchange.fail_next(1, fault, "get_system_time")
         seen = []
         for _ in ALL_FAULTS:
             try:

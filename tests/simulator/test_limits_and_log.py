@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from okx_funding.api.spec import RateLimit
 from okx_funding.auth.credentials import Credentials
-from okx_funding.endpoints import RateLimit
 from okx_funding.simulator import Fault, SimulatedExchange, TokenBucketJudge
 from okx_funding.simulator.arrivals import busiest_window, utilisation
 
@@ -68,7 +68,7 @@ async def test_public_time_is_counted_by_address(ask):
     async with SimulatedExchange(users=[one, two]) as exchange:
         assert await codes(ask, exchange, 10, TIME, credentials=one) == ["0"] * 10
         assert await codes(ask, exchange, 1, TIME, credentials=two) == ["50011"]
-        assert exchange.busiest_window("get_time") == 11
+        assert exchange.busiest_window("get_system_time") == 11
 
 
 async def test_a_wrongly_signed_request_is_not_charged(exchange, ask):
@@ -216,3 +216,85 @@ def test_full_bursts_use_all_of_the_limit():
     assert utilisation([0.0] * 6 + [1.0] * 6 + [2.0] * 6, 6, 1.0) == 1.0
     assert utilisation([0.0] * 6 + [1.0] * 3, 6, 1.0) == 0.75
     assert utilisation([], 6, 1.0) == 0.0
+
+
+# --- limits of several kinds -------------------------------------------------------------------
+
+PAIR = {"side": "buy", "rfqSz": "30", "rfqSzCcy": "USDT"}
+TO_TRADING = {"amt": "0.001", "from_": "6", "to": "18"}
+
+
+async def all_codes(call, exchange, endpoint, *bodies):
+    return [(await call(exchange, endpoint, **body))[0] for body in bodies]
+
+
+async def test_transfers_are_counted_by_user_and_currency(exchange, call):
+    btc, eth = ({"ccy": ccy, **TO_TRADING} for ccy in ("BTC", "ETH"))
+    assert await all_codes(call, exchange, "funds_transfer", btc, btc, btc) == ["0", "0", "50011"]
+    assert await all_codes(call, exchange, "funds_transfer", eth, eth, eth) == ["0", "0", "50011"]
+    assert len(exchange.movements) == 4
+
+
+async def test_quotes_have_two_limits_at_once(exchange, call):
+    def quotes(*bases):
+        return [{"baseCcy": base, "quoteCcy": "USDT", **PAIR} for base in bases]
+
+    assert await all_codes(call, exchange, "estimate_quote", *quotes("BTC", "BTC")) == [
+        "0",
+        "50011",
+    ]
+    assert await all_codes(call, exchange, "estimate_quote", *quotes("ETH")) == ["0"]
+    await asyncio.sleep(1)
+    assert await all_codes(call, exchange, "estimate_quote", *quotes("BTC")) == ["50011"]
+    await asyncio.sleep(4)
+    assert await all_codes(call, exchange, "estimate_quote", *quotes("BTC")) == ["0"]
+    many = [{"baseCcy": f"C{n}", "quoteCcy": "USDT", **PAIR} for n in range(10)]
+    await asyncio.sleep(1)
+    codes_ = await all_codes(call, exchange, "estimate_quote", *many, *quotes("ETH"))
+    assert codes_ == ["51000"] * 10 + ["50011"]
+
+
+async def test_a_pair_is_one_in_either_order(exchange, call):
+    there = {"baseCcy": "BTC", "quoteCcy": "USDT", **PAIR}
+    back = {"baseCcy": "USDT", "quoteCcy": "BTC", **PAIR}
+    assert await all_codes(call, exchange, "estimate_quote", there, back) == ["0", "50011"]
+
+
+async def test_trades_are_counted_by_side_too(exchange, call):
+    order = {"quoteId": "x", "baseCcy": "BTC", "quoteCcy": "USDT", "sz": "1", "szCcy": "BTC"}
+    buy, sell = ({**order, "side": side} for side in ("buy", "sell"))
+    found = await all_codes(call, exchange, "convert_trade", buy, buy, sell, sell)
+    assert found == ["51000", "50011", "51000", "50011"]
+
+
+async def test_monthly_statements_are_a_months_quota(exchange, call):
+    january = {"month": "Jan"}
+    found = await all_codes(call, exchange, "apply_monthly_statement", *[january] * 21)
+    assert found == ["0"] * 20 + ["50011"]
+    await asyncio.sleep(86_400)
+    assert await all_codes(call, exchange, "apply_monthly_statement", january) == ["50011"]
+    exchange.advance(hours=31 * 24)
+    assert await all_codes(call, exchange, "apply_monthly_statement", january) == ["0"]
+
+
+async def test_sub_accounts_have_limits_of_their_own(ask):
+    main, bot = (Credentials(name, "s", "p", user_id=name) for name in ("1", "2"))
+    async with SimulatedExchange([main]) as exchange:
+        exchange.account().add_sub_account("bot1", bot)
+        assert await codes(ask, exchange, 7) == ["0"] * 6 + ["50011"]
+        assert await codes(ask, exchange, 7, credentials=bot) == ["0"] * 6 + ["50011"]
+
+
+async def test_several_limits_can_be_overridden_at_once(ask):
+    both = [RateLimit(3, 1.0), RateLimit(4, 10.0)]
+    async with SimulatedExchange(limits={"get_balances": both}) as exchange:
+        target = "/api/v5/asset/balances"
+        assert await codes(ask, exchange, 4, target) == ["0"] * 3 + ["50011"]
+        await asyncio.sleep(1)
+        assert await codes(ask, exchange, 2, target) == ["0", "50011"]
+
+
+async def test_spending_by_currency_leaves_the_others(exchange, call):
+    assert exchange.spend("funds_transfer", n=3, params={"ccy": "BTC"}) == 2
+    btc, eth = ({"ccy": ccy, **TO_TRADING} for ccy in ("BTC", "ETH"))
+    assert await all_codes(call, exchange, "funds_transfer", btc, eth) == ["50011", "0"]

@@ -63,7 +63,7 @@ async def calls(client: FundingClient, wanted: Iterator[str]) -> None:
     await client.get_non_tradable_assets(wanted)
     valuation = await client.get_asset_valuation(ccy="USDT")
     assert_type(valuation, AssetValuation)
-    assert_type(await client.identify(), str)
+    assert_type(await client.get_user_id(), str)
     assert_type(client.statistics(), Statistics)
     assert_type(await client.aclose(drain=True, timeout=10), None)
     await client.get_non_tradable_assets(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 from collections.abc import AsyncIterator
 
-from okx_funding.arguments import origin_of
+from okx_funding.auth.settings import origin_of
 from okx_funding.auth.settings import settings as settings_of
 from okx_funding.cli import show
 from okx_funding.cli.outcome import USAGE, Failure, in_options

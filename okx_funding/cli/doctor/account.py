@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+from okx_funding.api.account import GET_ACCOUNT_CONFIG, AccountConfig
 from okx_funding.auth.credentials import Credentials
 from okx_funding.auth.settings import SITES
 from okx_funding.cli.outcome import CREDENTIALS, exit_code, in_options
-from okx_funding.endpoints import GET_ACCOUNT_CONFIG
 from okx_funding.errors import (
     APIError,
     AuthenticationError,
@@ -16,7 +16,6 @@ from okx_funding.errors import (
     PermissionDeniedError,
     RateLimitError,
 )
-from okx_funding.models import AccountConfig
 
 from .finding import Finding
 from .machine import ACCOUNTS
@@ -28,10 +27,10 @@ _WRONG_HOST = {"50111", "50119"}
 async def key(
     probe: Probe, credentials: Credentials, *, ask_others: bool
 ) -> AsyncIterator[Finding]:
-    profile = probe.profile(credentials)
+    context = probe.context(credentials)
     mode = "demo" if probe.demo else "live"
     try:
-        config, _ = await probe.ask(GET_ACCOUNT_CONFIG, profile)
+        config, _ = await probe.ask(GET_ACCOUNT_CONFIG, context)
     except OKXError as error:
         code = error.code if isinstance(error, APIError) else ""
         advice = way_out(error)
@@ -51,7 +50,7 @@ async def key(
     if config is None:
         yield Finding("Key", "problem", f"{GET_ACCOUNT_CONFIG} answered no row")
         return
-    probe.session.identify(profile, config.uid)
+    probe.session.learn_user_id(context, config.uid)
     if credentials.user_id not in (None, config.uid):
         yield Finding(
             "Key",
@@ -112,7 +111,7 @@ async def _answers(probe: Probe, url: str) -> bool:
 
 async def _knows(probe: Probe, credentials: Credentials, url: str) -> bool:
     try:
-        await probe.ask(GET_ACCOUNT_CONFIG, probe.profile(credentials, url))
+        await probe.ask(GET_ACCOUNT_CONFIG, probe.context(credentials, url))
     except APIError as error:
         return error.code not in _WRONG_HOST
     except OKXError:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from importlib import metadata
 from urllib.parse import urlsplit
 
+from okx_funding.api.table import ENDPOINTS
 from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.auth.profile_file import open_to_others
 from okx_funding.auth.settings import SITES, CredentialsWarning, source
 from okx_funding.cli.outcome import CREDENTIALS, in_options
-from okx_funding.endpoints import ENDPOINTS
 from okx_funding.errors import InvalidArgumentError
 
 from .finding import Finding
@@ -130,6 +130,8 @@ def proxy(proxy: str | None) -> Iterator[Finding]:
 
 
 def limits() -> Finding:
-    by_user = [it for it in ENDPOINTS.values() if it.scope == "user" and it.batch_by is not None]
-    text = ", ".join(f"{endpoint.name} {endpoint.limit}" for endpoint in by_user)
+    by_user = [
+        it for it in ENDPOINTS.values() if it.limits[0].per == ("user",) and it.batch_by is not None
+    ]
+    text = ", ".join(f"{endpoint.name} {endpoint.limits[0]}" for endpoint in by_user)
     return Finding("Limits", "ok", f"{text}, for each User ID; all of them: okx-funding limits")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from okx_funding.api.account import GET_SYSTEM_TIME
+from okx_funding.api.spec import Endpoint
 from okx_funding.auth.credentials import Credentials
-from okx_funding.endpoints import GET_TIME, Endpoint
 from okx_funding.errors import ConnectError, OKXError
-from okx_funding.ratelimit.bucket import Claim
-from okx_funding.scheduler.dispatcher import Policy
-from okx_funding.session import Profile, Session
+from okx_funding.scheduler.calls import keys_of
+from okx_funding.scheduler.context import Context
+from okx_funding.session import Session
 from okx_funding.telemetry.counters import Counters
 
 
@@ -24,24 +25,24 @@ class Probe:
         self.timeout = timeout
         """Seconds for each step."""
 
-    def profile(self, credentials: Credentials | None, origin: str | None = None) -> Profile:
-        return Profile(
+    def context(self, credentials: Credentials | None, origin: str | None = None) -> Context:
+        return Context(
             credentials,
             origin or self.origin,
             self.demo,
             self.timeout,
-            Policy(max_retries=0, max_refusals=1),
+            max_retries=0,
         )
 
-    async def ask(self, endpoint: Endpoint, profile: Profile) -> tuple[Any, float]:
+    async def ask(self, endpoint: Endpoint[Any], context: Context) -> tuple[Any, float]:
         """The answer's row, and the seconds from send to answer."""
-        lane = self.session.lane(endpoint, profile, Claim(endpoint.limit))
-        rows = await lane.ask((None,), Counters(), timeout=self.timeout)
+        lane = self.session.lane(endpoint, context)
+        rows = await lane.ask(keys_of(endpoint, {}), Counters(), timeout=self.timeout)
         return rows[0] if rows else None, lane.last_trip
 
     async def time(self, origin: str | None = None) -> tuple[float, float]:
         """OKX's clock less this machine's, and the round trip; both in seconds."""
-        row, trip = await self.ask(GET_TIME, self.profile(None, origin))
+        row, trip = await self.ask(GET_SYSTEM_TIME, self.context(None, origin))
         return row.ts / 1000 + trip / 2 - time.time(), trip
 
 

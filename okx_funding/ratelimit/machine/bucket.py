@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.ratelimit.bucket import SMOOTH, Claim
 from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips
 

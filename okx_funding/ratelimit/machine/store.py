@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.errors import InvalidArgumentError, WrongLoopError
 from okx_funding.ratelimit.bucket import Claim, TokenBucket
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey

@@ -15,7 +15,7 @@ import weakref
 from collections import deque
 from typing import Any
 
-from okx_funding.endpoints import RateLimit
+from okx_funding.api.spec import RateLimit
 from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
 from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips, Slot
 
@@ -433,7 +433,7 @@ class SharedBucket:
         self._due = self._ask_at = -math.inf
         self._release_acquired()
         if share:
-            limit = RateLimit(share, self.limit.period, self.limit.spread)
+            limit = RateLimit(share, self.limit.period, spread=self.limit.spread)
             self._share = TokenBucket(Claim(limit, self.refusal_cooldown))
             self._share.frozen_until = not_before + self._window
         self._wake()

@@ -10,7 +10,8 @@ import socket
 from collections.abc import Mapping
 from typing import Literal
 
-from okx_funding.endpoints import ENDPOINTS, RateLimit
+from okx_funding.api.spec import RateLimit
+from okx_funding.api.table import ENDPOINTS
 from okx_funding.errors import InvalidArgumentError
 from okx_funding.ratelimit.bucket import Claim
 from okx_funding.ratelimit.registry import BucketKey
@@ -86,7 +87,7 @@ class SharedLimits:
         self._connection = ServerConnection(
             connector, self.process, prefix, self, attentive=bool(self._sharing)
         )
-        self.check({name: endpoint.limit for name, endpoint in ENDPOINTS.items()})
+        self.check({name: endpoint.limits[0] for name, endpoint in ENDPOINTS.items()})
 
     def __repr__(self) -> str:
         if not hasattr(self, "_connection"):  # a traceback asks while __init__ is still at work
@@ -98,7 +99,7 @@ class SharedLimits:
     def check(self, limits: Mapping[str, RateLimit]) -> None:
         """Raises InvalidArgumentError where processes are to share a limit and can't."""
         for name, limit in limits.items():
-            if ENDPOINTS[name].scope != "ip":
+            if "ip" not in ENDPOINTS[name].limits[0].per:
                 self.share_of(name, limit)
 
     def share_of(self, name: str, limit: RateLimit) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..answers import Answer, compact, success
+from okx_funding.simulator.answers import Answer, compact, success
+
 from .request import Row, ServiceRequest, service
 
 _PERMISSIONS = {"read": "read_only", "withdraw": "withdraw", "trade": "trade"}
@@ -56,3 +57,9 @@ def perm(permissions: set[str]) -> str:
 def system_time(request: ServiceRequest) -> Answer:
     """https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time"""
     return success(compact({"ts": str(request.milliseconds)}))
+
+
+@service("get_instruments")
+def instruments(_request: ServiceRequest) -> list[Row]:
+    """Nothing is traded here. https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments"""
+    return []

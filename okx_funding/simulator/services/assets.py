@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from ..answers import Answer, Refused, success
-from ..catalogue import EXCHANGES, VALUATION_UNITS, plain
-from ..ledger import FUNDING
-from ..states.deposits import not_withdrawable
-from ..users import User
+from okx_funding.simulator.answers import Answer, Refused, success
+from okx_funding.simulator.catalogue import EXCHANGES, VALUATION_UNITS, plain
+from okx_funding.simulator.ledger import FUNDING
+from okx_funding.simulator.users import User
+
 from .request import Row, ServiceRequest, bad_currency, service
 
 
@@ -39,7 +39,7 @@ def balance_rows(request: ServiceRequest, user: User) -> list[Row]:
         if not request.books.catalogue.knows(ccy) and ccy not in mine:
             raise bad_currency(rules.unknown or "", ccy, named=rules.bad_named)
     return [
-        _balance_row(ccy, bal, not_withdrawable(request.books, user, ccy))
+        _balance_row(ccy, bal, request.books.not_withdrawable[user.uid, ccy])
         for ccy, bal in mine.items()
         if not wanted or ccy in wanted
     ]

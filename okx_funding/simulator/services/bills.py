@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..answers import Refused
-from ..ledger import Bill
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.ledger import Bill
+
 from .request import Row, ServiceRequest, service
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..answers import Refused
-from ..catalogue import CONVERTIBLE, plain
-from ..ledger import InsufficientError
-from ..records import Quote
-from ..states import convert
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.catalogue import CONVERTIBLE, plain
+from okx_funding.simulator.ledger import InsufficientError
+from okx_funding.simulator.records import Quote
+from okx_funding.simulator.states import convert
+
 from .request import Row, ServiceRequest, service
 
 _QUOTE_MIN, _QUOTE_MAX = Decimal(1), Decimal(100_000)
@@ -103,7 +104,7 @@ def convert_trade(request: ServiceRequest) -> list[Row]:
     if request.amount("sz") != sizes.get(request.text("szCcy")):
         raise Refused("51000", "sz")
     client_id = request.text("clTReqId")
-    if request.books.is_duplicate("convert", request.user.uid, client_id):
+    if request.books.is_duplicate(request.books.trades[request.user.uid], client_id):
         raise Refused("52925")
     try:
         trade = convert.trade(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from ..answers import Refused
-from ..states import deposits
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.states import deposits
+
 from .request import Row, ServiceRequest, service
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..answers import Refused
-from ..catalogue import FIAT, payment_method_row, plain
-from ..history import History
-from ..ledger import InsufficientError
-from ..records import FiatOrder
-from ..states import convert, fiat
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.catalogue import FIAT, payment_method_row, plain
+from okx_funding.simulator.history import History
+from okx_funding.simulator.ledger import InsufficientError
+from okx_funding.simulator.records import FiatOrder
+from okx_funding.simulator.states import convert, fiat
+
 from .convert import quote_of
 from .request import Row, ServiceRequest, service
 
@@ -23,7 +24,7 @@ _ACCOUNTS: dict[str, list[Row]] = {
             "paymentAcctId": "1",
             "acctNum": "TR740001592093703829602611",
             "recipientName": "John Doe",
-            "bankName": "VakıfBank",
+            "bankName": "VakifBank",
             "bankCode": "TVBATR2AXXX",
             "state": "active",
         },
@@ -87,7 +88,9 @@ def create_fiat_withdrawal(request: ServiceRequest) -> list[Row]:
         raise Refused("51000", "amt")
     if amount < _LEAST:
         raise Refused("58206")
-    if request.books.is_duplicate("fiat", request.user.uid, request.text("clientId")):
+    if request.books.is_duplicate(
+        request.books.fiat_withdrawals[request.user.uid], request.text("clientId")
+    ):
         raise Refused("58404")
     params = {name: str(value) for name, value in request.params.items()}
     try:
@@ -233,7 +236,7 @@ def buy_sell_trade(request: ServiceRequest) -> list[Row]:
     if request.amount("rfqAmt") != made.size:
         raise Refused("51000", "rfqAmt")
     client_id = request.text("clOrdId")
-    if request.books.is_duplicate("buy-sell", request.user.uid, client_id):
+    if request.books.is_duplicate(request.books.buy_sell[request.user.uid], client_id):
         raise Refused("50071", "clOrdId")
     try:
         order = convert.buy_sell(request.books, request.user, made, client_id, request.processing)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from ..accounts import Account
-from ..answers import Answer, Refused
-from ..auth import Key
-from ..books import Books, Processing
-from ..history import PAGE, History, Record
-from ..params import listed
-from ..users import User
+from okx_funding.simulator.accounts import Account
+from okx_funding.simulator.answers import Answer, Refused
+from okx_funding.simulator.auth import Key
+from okx_funding.simulator.books import Books, Processing
+from okx_funding.simulator.history import PAGE, History, Record
+from okx_funding.simulator.params import listed
+from okx_funding.simulator.users import User
 
 Row = dict[str, Any]
 R = TypeVar("R", bound=Record)

@@ -6,13 +6,14 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from ..answers import Refused
-from ..auth import Key
-from ..catalogue import plain
-from ..history import History
-from ..ledger import TRADING
-from ..records import SubTransfer
-from ..users import User
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.auth import Key
+from okx_funding.simulator.catalogue import plain
+from okx_funding.simulator.history import History
+from okx_funding.simulator.ledger import TRADING
+from okx_funding.simulator.records import SubTransfer
+from okx_funding.simulator.users import User
+
 from .account import perm
 from .assets import balance_rows
 from .request import Row, ServiceRequest, master_only, service, sub_account
@@ -238,7 +239,7 @@ def create_apikey(request: ServiceRequest) -> list[Row]:
     if len(list(users.keys_of(sub.uid))) >= _MOST_KEYS:
         raise Refused("59614", msg="The number of API keys exceeds the limit.")
     made = users.made_up(request.text("passphrase"), sub.uid)
-    ips = {ip for ip in listed_lower(request.text("ip"))}
+    ips = set(listed_lower(request.text("ip")))
     key = users.add_key(
         made,
         sub.uid,

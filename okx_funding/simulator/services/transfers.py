@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ..answers import Refused
-from ..ledger import InsufficientError
-from ..records import Transfer
-from ..states import transfers
-from ..users import User
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.ledger import InsufficientError
+from okx_funding.simulator.records import Transfer
+from okx_funding.simulator.states import transfers
+from okx_funding.simulator.users import User
+
 from .request import Row, ServiceRequest, master_only, service, sub_account
 
 _BY_MASTER, _BY_SUB = frozenset({"0", "1", "2"}), frozenset({"0", "3", "4"})
@@ -20,7 +21,9 @@ def funds_transfer(request: ServiceRequest) -> list[Row]:
     if source is target and request.text("from") == request.text("to"):
         raise Refused("58123")
     _known_currency(request)
-    if request.books.is_duplicate("transfer", request.user.uid, request.text("clientId")):
+    if request.books.is_duplicate(
+        request.books.transfers[request.user.uid], request.text("clientId")
+    ):
         raise Refused("50071", "clientId")
     return [_start(request, source, target).receipt()]
 

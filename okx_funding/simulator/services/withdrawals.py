@@ -6,12 +6,12 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from ..answers import Refused
-from ..catalogue import Chain
-from ..ledger import FUNDING, Holder
-from ..records import Withdrawal
-from ..states import withdrawals
-from ..states.deposits import not_withdrawable
+from okx_funding.simulator.answers import Refused
+from okx_funding.simulator.catalogue import Chain
+from okx_funding.simulator.ledger import FUNDING, Holder
+from okx_funding.simulator.records import Withdrawal
+from okx_funding.simulator.states import withdrawals
+
 from .request import Row, ServiceRequest, service
 
 _INTERNAL, _ON_CHAIN = "3", "4"
@@ -29,13 +29,11 @@ def withdrawal(request: ServiceRequest) -> list[Row]:
         raise Refused("51000", "toAddrType")
     _check_receiver(request.params.get("rcvrInfo"))
     record = _tradable(request) or _non_tradable(request)
-    if request.books.is_duplicate("withdrawal", request.user.uid, record.client_id):
+    if request.books.is_duplicate(request.books.withdrawals[request.user.uid], record.client_id):
         raise Refused("50071", "clientId")
     if record.non_tradable:
         request.account.move_to_ledger(record.ccy)
     withdrawals.start(request.books, record, request.processing)
-    if record.non_tradable:
-        request.account.follow_ledger(record.ccy)
     return [record.receipt()]
 
 
@@ -56,7 +54,7 @@ def _tradable(request: ServiceRequest) -> Withdrawal | None:
         fee = chain.fee
     holder = Holder(request.user.uid, FUNDING)
     free = request.books.ledger.balance(holder, ccy)
-    free -= not_withdrawable(request.books, request.user, ccy)
+    free -= request.books.not_withdrawable[request.user.uid, ccy]
     if amt + fee > free:
         raise Refused("58350")
     return _record(request, chain.chain, fee, ccy)

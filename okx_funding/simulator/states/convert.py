@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import ROUND_DOWN, Decimal
 
-from ..books import Books, Processing
-from ..ledger import CONVERT, FUNDING, TRADING, Holder
-from ..records import BuySellOrder, Quote, Trade
-from ..users import User
+from okx_funding.simulator.books import Books, Processing
+from okx_funding.simulator.ledger import CONVERT, FUNDING, TRADING, Holder
+from okx_funding.simulator.records import BuySellOrder, Quote, Trade
+from okx_funding.simulator.users import User
 
 _PLACES = Decimal("0.00000001")
 _SPREAD = Decimal("0.001")

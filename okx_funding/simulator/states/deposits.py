@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..books import Books
-from ..ledger import FUNDING, OUTSIDE, Holder
-from ..records import Deposit
-from ..users import User, address_of
+from okx_funding.simulator.books import Books
+from okx_funding.simulator.ledger import FUNDING, OUTSIDE, Holder
+from okx_funding.simulator.records import Deposit
+from okx_funding.simulator.users import User, address_of
 
 _DEPOSIT = "1"
-FINAL = frozenset({"2", "11", "12", "13"})
+_CREDITED, _DONE = "1", "2"
 
 
 def address(books: Books, user: User, chain: str) -> str:
@@ -72,19 +72,16 @@ def to_state(books: Books, deposit: Deposit, state: str) -> None:
         deposit.confirmations = max(
             deposit.confirmations, needed.get(state, max(chain.confirmations // 2, 1))
         )
+    locked = (deposit.user_id, deposit.ccy)
+    if deposit.state == _CREDITED:
+        books.not_withdrawable[locked] -= deposit.amt
     deposit.state = state
-    if state in ("1", "2") and not deposit.credited:
+    if state == _CREDITED:
+        books.not_withdrawable[locked] += deposit.amt
+    if state in (_CREDITED, _DONE) and not deposit.credited:
         deposit.credited = True
         books.ledger.post(
             OUTSIDE, Holder(deposit.user_id, FUNDING), deposit.ccy, deposit.amt,
             books.clock.stamp(), bills=("", _DEPOSIT),
         )  # fmt: skip
     books.changed(deposit)
-
-
-def not_withdrawable(books: Books, user: User, ccy: str) -> Decimal:
-    """What was credited, but can't be withdrawn yet: deposits in state 1."""
-    return sum(
-        (it.amt for it in books.deposits[user.uid] if it.state == "1" and it.ccy == ccy),
-        Decimal(0),
-    )

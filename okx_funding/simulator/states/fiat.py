@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..books import Books, Processing
-from ..ledger import FUNDING, IN_TRANSIT, OUTSIDE, Holder
-from ..records import FiatOrder
-from ..users import User
+from okx_funding.simulator.books import Books, Processing
+from okx_funding.simulator.ledger import FUNDING, IN_TRANSIT, OUTSIDE, Holder
+from okx_funding.simulator.records import FiatOrder
+from okx_funding.simulator.users import User
 
 CANCELLABLE = frozenset({"pending", "inqueue"})
 FINAL = frozenset({"completed", "failed", "canceled"})

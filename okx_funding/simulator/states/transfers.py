@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from ..books import Books, Processing
-from ..ledger import IN_TRANSIT, Holder
-from ..records import SubTransfer, Transfer
-from ..users import User
+from okx_funding.simulator.books import Books, Processing
+from okx_funding.simulator.ledger import IN_TRANSIT, Holder
+from okx_funding.simulator.records import SubTransfer, Transfer
+from okx_funding.simulator.users import User
 
 _OUT_TO_TRADING, _IN_FROM_TRADING = "131", "130"
 _SYSTEM_REVERSAL = "47"

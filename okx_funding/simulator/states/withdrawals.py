@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..books import Books, Processing
-from ..ledger import FEES, FUNDING, IN_TRANSIT, NON_TRADABLE, OUTSIDE, Holder
-from ..records import Withdrawal
+from okx_funding.simulator.books import Books, Processing
+from okx_funding.simulator.ledger import FEES, FUNDING, IN_TRANSIT, NON_TRADABLE, OUTSIDE, Holder
+from okx_funding.simulator.records import Withdrawal
+
 from . import deposits
 
 CANCELLABLE = frozenset({"0", "17", "19"})

@@ -11,6 +11,7 @@ import pytest
 
 from okx_funding import RateLimit
 from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.combined import Combined
 from okx_funding.ratelimit.redis.bucket import SharedBucket
 from okx_funding.ratelimit.redis.messages import Release
 from okx_funding.ratelimit.redis.scripts import Message, microseconds
@@ -301,6 +302,40 @@ async def test_a_slot_whose_lease_ended_may_not_be_used():
     it.backend.renewals[0].command("me", "okx-funding", it.now)
     it.backend.renewals[0].on_reply([0], it.now)
     assert not it.bucket.holds(slot, it.now)
+
+
+async def test_a_request_that_counts_for_two_limits_gets_a_slot_of_each():
+    """However their answers come: what one gives is kept until the other does."""
+    first, further = Setting(), Setting()
+    first.queue.take = Combined((first.bucket, further.bucket)).take
+    both = []
+
+    def assign():
+        first.queue.soon = False
+        slots = first.queue.take(first.now) if first.queue.wanted else None
+        if slots is not None:
+            first.queue.wanted -= 1
+            both.append(slots)
+        elif first.queue.wanted:
+            at = max(first.bucket.next_free(first.now), further.bucket.next_free(first.now))
+            if at < math.inf:
+                first.queue.loop.call_at(at, assign)
+
+    first.queue.assign_slots = assign
+    asks = 0
+    first.queue.want()
+    for _ in range(40):
+        await asyncio.sleep(0.01)
+        for it, delay in ((first, 0.01), (further, 0.05)):
+            if it.backend.asks:
+                asks += 1
+                it.arguments()
+                asyncio.get_running_loop().call_later(
+                    delay, it.bucket.on_reply, [0, 0, 0, 6, 1_002_000, b"0", 0], it.now
+                )
+    assert len(both) == 1
+    assert asks <= 4
+    assert not further.backend.gave
 
 
 async def test_an_error_is_its_own_and_asked_about_once_a_minute():

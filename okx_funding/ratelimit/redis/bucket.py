@@ -39,6 +39,10 @@ ASK_AGAIN = 60.0
 """Seconds after which a bucket that Redis refused is asked for again."""
 SPARE = 0.5
 """Seconds of its lease that must be left when a slot is used."""
+KEEP = 0.25
+"""Seconds for which a slot is kept for whoever needs one of another bucket as well."""
+LOOK_AGAIN = 0.02
+"""Seconds after which who isn't woken by this bucket looks again for the answer to its ask."""
 _TICK = 1e-6
 
 
@@ -86,6 +90,8 @@ class SharedBucket:
         """The first ask from which nothing was heard."""
         self._silent = self._asked_for_silence = self._just_moved = False
         self._others = 0
+        self._is_further_limit = False
+        """Whether its takers stand in another bucket's queue: they need a slot of each."""
         self._share: TokenBucket | None = None
         self._error: str | None = None
         """What is wrong with this bucket alone, and until when it isn't asked for."""
@@ -157,7 +163,9 @@ class SharedBucket:
 
     def _want(self, now: float) -> None:
         self._requested = True
-        if (self._backend.is_fatal or now < self._error_until) and (queue := self._queue()):
+        queue = self._queue()
+        self._is_further_limit = queue is None or not queue.ahead()
+        if (self._backend.is_fatal or now < self._error_until) and queue is not None:
             queue.loop.call_soon(self._refuse)
         elif self._asking or (self._waits and now < self._ask_at):
             return
@@ -278,7 +286,10 @@ class SharedBucket:
         """Set the timer for what comes next: a slot that may be used, or the next ask."""
         at = self._ask_at if self._waits and not self._asking else math.inf
         if self._acquired:
-            at = min(at, max(self._acquired[0].usable_at, self._frozen_until))
+            usable_at, now = self._acquired[0].usable_at, asyncio.get_running_loop().time()
+            usable_at = max(usable_at, self._frozen_until)
+            kept = usable_at + KEEP if self._is_further_limit and usable_at <= now else usable_at
+            at = min(at, kept)
         if self._timer is not None:
             if self._timer.when() == at:
                 return
@@ -303,11 +314,11 @@ class SharedBucket:
 
     def _tidy(self) -> None:
         now = asyncio.get_running_loop().time()
-        queue = self._queue()
+        queue, keep = self._queue(), KEEP if self._is_further_limit else _TICK
         wanted = queue.ahead() if queue is not None else 0
         while self._acquired and (
-            len(self._acquired) > wanted
-            or now >= max(self._acquired[0].usable_at, self._frozen_until) + _TICK
+            (len(self._acquired) > wanted and not self._is_further_limit)
+            or now >= max(self._acquired[0].usable_at, self._frozen_until) + keep
         ):
             self._release(self._acquired.pop(0))
         if self._waits and self._ask_at == -math.inf and not self._asking and self._share is None:
@@ -329,7 +340,7 @@ class SharedBucket:
         if self._acquired:
             return max(self._acquired[0].usable_at, self._frozen_until)
         if self._asking:
-            return math.inf
+            return now + LOOK_AGAIN if self._is_further_limit else math.inf
         return self._due if self._due > now else max(now, self._ask_at)
 
     def nth_free(self, n: int, now: float, not_before: float = -math.inf) -> float:
@@ -386,6 +397,12 @@ class SharedBucket:
             self._sends.remove(slot.sent_at)
         if isinstance(slot, Slot):
             self._return_to_share("unsent", slot, now)
+        elif self._is_further_limit and slot.sent_at == now and self._share is None:
+            # The taker got no slot of its other limit yet: it is about to try again.
+            self.in_flight -= 1
+            self._acquired.append(slot)
+            self._acquired.sort(key=lambda slot: slot.usable_at)
+            self._arm()
         else:
             self._return(slot, None)
 

@@ -107,6 +107,7 @@ class SharedLimits:
 
         Raises InvalidArgumentError where the limit can't be divided.
         """
+        name = name.partition("/")[0].partition("#")[0]  # a rule may name values, and its number
         if name not in self._sharing:
             return 0
         share = limit.count // self._processes

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 
 from okx_funding import RateLimit
-from okx_funding.ratelimit.bucket import strictest
+from okx_funding.ratelimit.interface import strictest
 from okx_funding.ratelimit.redis.scripts import GIVE, RENEW, TAKE, Script, bucket_keys
 
 CLOCK = "redis.call('TIME')"

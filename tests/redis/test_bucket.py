@@ -10,8 +10,8 @@ import weakref
 import pytest
 
 from okx_funding import RateLimit
-from okx_funding.ratelimit.bucket import Claim
 from okx_funding.ratelimit.combined import Combined
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.redis.bucket import SharedBucket
 from okx_funding.ratelimit.redis.messages import Release
 from okx_funding.ratelimit.redis.scripts import Message, microseconds

@@ -214,7 +214,7 @@ async def test_many_sessions_come_back_soon_and_not_all_at_once(
         await asyncio.sleep(1)
         server.start()
         await asyncio.sleep(2)
-        stores = [client._given._store for client in clients]
+        stores = [client._calls._given._store for client in clients]
         assert all(store.unavailable_reason is None for store in stores)
         made = server.say("INFO", "stats").split("total_connections_received:")[1].split()[0]
         assert int(made) <= 20 + 3, "one connection each, and those of this test"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from okx_funding import RateLimit
-from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.interface import Claim
 from tests.redis.law import GUARD, LEASE, SECOND, Scripts, ask
 from tests.redis.servers import RedisServer
 

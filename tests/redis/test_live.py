@@ -117,7 +117,7 @@ async def test_who_holds_and_who_waits_is_named(redis_server: RedisServer):
         calls = [asyncio.create_task(ask(client, exchange)) for client in (one, two)]
         await until(lambda: bool(waiters(redis_server, exchange)), 0.01)
         (bucket,) = await inspect_buckets(redis_server.url)
-        processes = [client._given._store.process for client in (one, two)]
+        processes = [client._calls._given._store.process for client in (one, two)]
         assert [*bucket.holders, *bucket.waiters] in (processes, processes[::-1])
         await asyncio.gather(*calls)
 

@@ -135,7 +135,7 @@ async def test_a_busy_loop_is_not_taken_for_a_lost_server(redis_server: RedisSer
     url = redis_server.url + "?socket_timeout=0.2"
     async with sharing(redis_server, 1, url=url) as (exchange, client):
         await ask(client, exchange)
-        store, lost = client._given._store, []
+        store, lost = client._calls._given._store, []
         monkeypatch.setattr(store, "on_lost", lambda: lost.append(now()))
         for _ in range(3):
             call = asyncio.create_task(ask(client, exchange))
@@ -222,7 +222,7 @@ async def test_each_process_goes_on_by_its_share(redis_server_to_harm: RedisServ
     url = redis_server_to_harm.url + "?socket_timeout=0.1"
     async with sharing(redis_server_to_harm, 2, url=url, session=SHARE) as (exchange, one, two):
         await asyncio.gather(ask(one, exchange), ask(two, exchange))
-        notice = one._given._store.settle
+        notice = one._calls._given._store.settle
         stop = now() + 3.5
         sent = []
 
@@ -267,10 +267,10 @@ async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, mon
         await ask(client, exchange)
         redis_server_to_harm.freeze()
         await asyncio.sleep(0.4)
-        assert client._given._store.unavailable_reason is not None
+        assert client._calls._given._store.unavailable_reason is not None
         redis_server_to_harm.thaw()
         await asyncio.sleep(0.3)
-        assert client._given._store.unavailable_reason is None
+        assert client._calls._given._store.unavailable_reason is None
 
 
 # -- refusals of Redis ------------------------------------------------------------------------
@@ -293,10 +293,14 @@ async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server
                 assert "user or password is missing or wrong" in str(error)
                 await failure_of(ask(client, exchange, timeout=9), BucketsUnreachableError)
                 assert now() - began < 1.0, "the next one too, whatever its deadline"
-                shown = [repr(client), repr(client._given), repr(client._given._store)]
+                shown = [
+                    repr(client),
+                    repr(client._calls._given),
+                    repr(client._calls._given._store),
+                ]
                 shown += map(repr, asyncio.all_tasks())
                 shown += ["".join(everything(error)), *told(), caplog.text]
-                connector = client._given._store._connection._connector
+                connector = client._calls._given._store._connection._connector
                 shown.append(repr(vars(connector)))
             asyncio.get_running_loop().set_debug(False)
             assert not secret or secret not in "".join(shown)
@@ -318,7 +322,7 @@ async def test_a_right_password_is_used_and_never_shown(redis_server):
             client,
         ):
             assert await ask(client, exchange)
-            store = client._given._store
+            store = client._calls._given._store
             shown = [repr(store), store.where, repr(vars(store._connection._connector))]
             assert "hunter2" not in "".join(shown)
 
@@ -331,7 +335,7 @@ async def test_an_operator_may_mend_it(redis_server):
         ):
             await failure_of(ask(client, exchange), BucketsUnreachableError)
             server.say("CONFIG", "SET", "requirepass", "mine")
-            await until(lambda: client._given._store.unavailable_reason is None, 0.02)
+            await until(lambda: client._calls._given._store.unavailable_reason is None, 0.02)
             assert await ask(client, exchange)
 
 
@@ -371,7 +375,7 @@ async def test_a_bucket_that_cannot_be_read_is_an_error_that_names_its_key(
     """And nobody else's: other users go on, over the same connection."""
     users = [someone(), someone()]
     async with sharing(redis_server, 1, users=users) as (exchange, one):
-        two = quick(users[1], one._given, exchange)
+        two = quick(users[1], one._calls._given, exchange)
         key = key_of(exchange)
         connections = redis_server.say("INFO", "stats").split("total_connections_received:")[1]
         redis_server.say("SET", key, "mine")

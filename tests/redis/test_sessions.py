@@ -58,7 +58,7 @@ async def test_two_sessions_share_one_limit(redis_server: RedisServer):
 async def test_two_users_do_not_slow_each_other(redis_server: RedisServer):
     users = [someone(), someone()]
     async with sharing(redis_server, 1, users=users) as (exchange, one):
-        two = quick(users[1], one._given, exchange)
+        two = quick(users[1], one._calls._given, exchange)
         began = asyncio.get_running_loop().time()
         await asyncio.gather(ask(one, exchange, 6), ask(two, exchange, 6))
         assert asyncio.get_running_loop().time() - began < UNKNOWN + 0.25
@@ -325,7 +325,7 @@ async def test_a_session_that_closes_gives_back_what_it_held(redis_server: Redis
         call = asyncio.create_task(failure_of(ask(client, exchange, 9), ClientClosedError))
         await asyncio.sleep(0.15)
         assert len(held(redis_server, exchange)) == 6
-        await client._given.aclose()
+        await client._calls._given.aclose()
         await call
         fields = hash_of(redis_server, exchange)
         assert not held(redis_server, exchange)
@@ -340,7 +340,7 @@ async def test_a_session_may_close_while_redis_is_lost(redis_server_to_harm: Red
         call = asyncio.create_task(failure_of(ask(client, exchange, 3), ClientClosedError))
         await asyncio.sleep(0.3)
         began = asyncio.get_running_loop().time()
-        await client._given.aclose()
+        await client._calls._given.aclose()
         await call
         assert asyncio.get_running_loop().time() - began < 0.5
 

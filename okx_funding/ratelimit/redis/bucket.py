@@ -12,12 +12,16 @@ from __future__ import annotations
 import asyncio
 import math
 import weakref
-from collections import deque
 from typing import Any
 
 from okx_funding.api.spec import RateLimit
-from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
-from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips, Slot
+from okx_funding.ratelimit.backoff import RefusalBackoff
+from okx_funding.ratelimit.bucket import STILL_ON_ITS_WAY, TokenBucket
+from okx_funding.ratelimit.interface import Claim
+from okx_funding.ratelimit.pacer import SMOOTH
+from okx_funding.ratelimit.round_trips import RoundTrips
+from okx_funding.ratelimit.slot import GUARD, Slot
+from okx_funding.ratelimit.usage import UsageCounters
 
 from .leases import Leases
 from .messages import Backend, Queue, Release, SharedSlot
@@ -46,7 +50,7 @@ LOOK_AGAIN = 0.02
 _TICK = 1e-6
 
 
-class SharedBucket:
+class SharedBucket(UsageCounters):
     """What a `TokenBucket` is, with its slots in Redis.
 
     `take` gives a slot that is in hand, and otherwise asks for some and wakes the queue when
@@ -58,18 +62,14 @@ class SharedBucket:
         """Its name in Redis, without prefix and format."""
         self.claims: weakref.WeakKeyDictionary[object, Claim] = weakref.WeakKeyDictionary()
         self.queue: weakref.ref[Any] | None = None
-        self.sent: int = 0
-        self.refusals: int = 0
-        self.keys_sent: int = 0
-        self.callers_served: int = 0
+        super().__init__()
         self.in_flight: int = 0
         self.round_trips: RoundTrips = RoundTrips(max(4, 2 * claim.limit.count))
         self._backend = backend
         self._format = backend.formats[0]
         self._keys = bucket_keys(backend.prefix, tag, self._format)
-        self._freezer = Freezer()
+        self._backoff = RefusalBackoff()
         self._frozen_until = -math.inf
-        self._sends: deque[float] = deque()
         self._rule(claim)
 
         self._acquired: list[SharedSlot] = []
@@ -100,7 +100,7 @@ class SharedBucket:
     def _rule(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
         self.refusal_cooldown: float = claim.refusal_cooldown
-        self._sends = deque(self._sends, maxlen=min(10 * claim.limit.count, 1000))
+        self._bound_sends()
         self._count, self._window = claim.limit.count, claim.limit.period + GUARD
 
     def __repr__(self) -> str:
@@ -141,9 +141,8 @@ class SharedBucket:
                 self._want(now)
         if slot is not None:
             slot.sent_at = now
-            self.sent += 1
             self.in_flight += 1
-            self._sends.append(now)
+            self._count_send(now)
         return slot
 
     def _from_acquired(self, now: float) -> SharedSlot | None:
@@ -363,15 +362,9 @@ class SharedBucket:
 
     # -- giving back -----------------------------------------------------------------------
 
-    def load(self, slot: Slot | SharedSlot, keys: int, callers: int) -> None:
-        """What the request that holds ``slot`` carries."""
-        slot.keys, slot.callers = keys, callers
-        self.keys_sent += keys
-        self.callers_served += callers
-
     def answered(self, slot: Slot | SharedSlot, now: float, *, warm: bool = True) -> None:
         """The answer was read in full. ``warm`` is False when the connection was new."""
-        self._freezer.succeeded(slot.sent_at)
+        self._backoff.succeeded(slot.sent_at)
         if isinstance(slot, Slot):
             self._return_to_share("answered", slot, now, warm=warm)
             return
@@ -390,11 +383,7 @@ class SharedBucket:
 
     def unsent(self, slot: Slot | SharedSlot, now: float) -> None:
         """Nothing left: the slot is as free as it was."""
-        self.sent -= 1
-        self.keys_sent -= slot.keys
-        self.callers_served -= slot.callers
-        if slot.sent_at in self._sends:
-            self._sends.remove(slot.sent_at)
+        self._uncount(slot)
         if isinstance(slot, Slot):
             self._return_to_share("unsent", slot, now)
         elif self._is_further_limit and slot.sent_at == now and self._share is None:
@@ -411,7 +400,7 @@ class SharedBucket:
     ) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
-        pause, until = self._freezer.refused(
+        pause, until = self._backoff.refused(
             slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
         )
         pause = min(pause, max(LONG_WINDOW, retry_after or 0.0))
@@ -491,10 +480,7 @@ class SharedBucket:
         """Go on for ``other``: both were the same user's. What that sent is unknown here."""
         for owner, claim in other.claims.items():
             self.claim(owner, claim, now)
-        self.sent += other.sent
-        self.refusals += other.refusals
-        self.keys_sent += other.keys_sent
-        self.callers_served += other.callers_served
+        self.add_usage(other)
         self._silent = True
 
     def close(self) -> None:
@@ -517,14 +503,6 @@ class SharedBucket:
             return 0
         return max(0, self._count - self.in_flight)
 
-    def utilisation(self, now: float) -> float:
-        """Share of the limit that this process used over the last windows."""
-        if not self._sends:
-            return 0.0
-        span = min(10 * self.limit.period, max(self.limit.period, now - self._sends[0]))
-        recent = sum(sent_at > now - span for sent_at in self._sends)
-        return min(1.0, recent / (self.limit.rate * span))
-
     def shared_with_others(self, now: float) -> bool:
         """Whether refusals of late say that somebody spends this limit without Redis."""
-        return self._freezer.recent(now)
+        return self._backoff.recent(now)

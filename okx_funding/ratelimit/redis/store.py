@@ -13,7 +13,7 @@ from typing import Literal
 from okx_funding.api.spec import RateLimit
 from okx_funding.api.table import ENDPOINTS
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.registry import BucketKey
 
 from .bucket import SharedBucket

@@ -63,7 +63,7 @@ def loops(session: nox.Session) -> None:
     """The quick tests in development mode: on uvloop, and from 3.12 on with eager tasks."""
     _install(session)
     pytest = ("python", "-X", "dev", "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    session.run(*pytest, "--ignore=tests/shared", env={"OKX_TEST_LOOP": "uvloop"})
+    session.run(*pytest, "--ignore=tests/redis", env={"OKX_TEST_LOOP": "uvloop"})
     if sys.version_info >= (3, 12):
         names = ("alone", "batching", "closing", "leaving", "line", "observers", "session")
         files = ["tests/faults/test_lifecycle.py", *(f"tests/test_{name}.py" for name in names)]

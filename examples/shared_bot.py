@@ -18,7 +18,7 @@ import contextlib
 import time
 
 from okx_funding import FundingClient, OKXError, Session
-from okx_funding.ratelimit.redis import live_buckets
+from okx_funding.ratelimit.redis import inspect_buckets
 from okx_funding.simulator import SimulatedExchange
 
 CALLERS = 5
@@ -42,7 +42,7 @@ async def report(client: FundingClient, buckets: str) -> None:
         told = client.statistics()
         together = 0
         with contextlib.suppress(OKXError):
-            together = sum(it.requests_sent for it in await live_buckets(buckets))
+            together = sum(it.requests_sent for it in await inspect_buckets(buckets))
         now = time.monotonic()
         mine = (told.requests - before) / (now - then)
         ours = (together - all_before) / (now - then)

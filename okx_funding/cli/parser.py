@@ -179,7 +179,9 @@ def _limits(command: Command) -> None:
     limits.add_argument(
         "--buckets",
         metavar="URL",
-        help="the URL given to Session(buckets=), such as redis://localhost:6379/0",
+        nargs="?",
+        const="",
+        help="the URL of SharedLimits, such as redis://localhost:6379/0; OKX_BUCKETS if not given",
     )
     limits.add_argument("--json", action="store_true", help="print the table as JSON")
 

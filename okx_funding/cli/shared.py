@@ -13,18 +13,20 @@ from okx_funding.errors import OKXError
 from . import show
 from .outcome import USAGE, Failure, exit_code, one_line
 
+_NEXT = 5
+
 if TYPE_CHECKING:
     from okx_funding.ratelimit.redis import LiveBucket
 
 
 def shared_limits(args: argparse.Namespace) -> None:
-    """Show every user's buckets in the Redis of ``args.buckets``."""
+    """Show every user's buckets in the Redis of ``args.buckets``, or of ``OKX_BUCKETS``."""
     try:
-        from okx_funding.ratelimit.redis import live_buckets
+        from okx_funding.ratelimit.redis import inspect_buckets
     except ImportError:
         raise Failure("--buckets needs redis-py: pip install redis", USAGE) from None
     try:
-        buckets = asyncio.run(live_buckets(args.buckets))
+        buckets = asyncio.run(inspect_buckets(args.buckets or None))
     except OKXError as error:
         raise Failure(str(error), exit_code(error)) from None
     if args.json:
@@ -38,7 +40,7 @@ def shared_limits(args: argparse.Namespace) -> None:
     table = show.table_of(*names, "Sent", "Refused")
     for column in table.columns[4:]:
         column.justify = "right"
-    for bucket in buckets:
+    for bucket in [bucket for bucket in buckets if bucket.problem is None]:
         table.add_row(
             one_line(bucket.host + (" (demo)" if bucket.demo else "")),
             one_line(bucket.user),
@@ -54,6 +56,20 @@ def shared_limits(args: argparse.Namespace) -> None:
         )
     console.print(table)
     console.print("Waiting: processes that wait for a slot. Alive: those that asked of late.")
+    for bucket in buckets:
+        said = _said_of(bucket)
+        if said:
+            console.print(one_line(f"{bucket.user} {bucket.endpoint}: {said}"), soft_wrap=True)
+
+
+def _said_of(bucket: LiveBucket) -> str:
+    """Who holds its slots and who waits, or what is wrong with it."""
+    if bucket.problem is not None:
+        return bucket.problem
+    parts = [f"held by {', '.join(sorted(set(bucket.holders)))}"] if bucket.holders else []
+    if bucket.waiters:
+        parts.append(f"next: {', '.join(bucket.waiters[:_NEXT])}")
+    return "; ".join(parts)
 
 
 def _words(bucket: LiveBucket) -> dict[str, object]:

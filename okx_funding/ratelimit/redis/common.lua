@@ -1,44 +1,49 @@
--- What both scripts begin with. KEYS[1] is the bucket, a hash; ARGV[1] is what is asked, in JSON.
--- Moments and spans are whole microseconds of this server's clock, exact in doubles until 2255.
+-- What all scripts begin with. ARGV[1] is what is asked, in JSON. Moments and spans are whole
+-- microseconds of this server's clock, exact in doubles until 2255. The keys of a bucket:
 --
---   slot:ID            FREE, or FREE PROCESS SERIAL while it is held: when it is free again, who
---                      holds it, and which ask of that process won it
---   queue:PROCESS      SINCE DUE EXPIRES: who waits since when, and when it was told to ask again
---   claim:PROCESS      COUNT PERIOD PACE EXPIRES SERIAL: the limit a process wants, its last ask
---   count period pace  the limit in force: the strictest of the claims that have not expired
---   frozen paced       before these moments nobody gets a slot
---   sent refused       requests since the bucket was made
---   clock offset       the last moment seen, and by how much the server's clock went back so far
+--   KEYS[1], a hash:
+--     slot:ID            FREE, or FREE PROCESS SERIAL USABLE while it is held: when it is free again,
+--                        who holds it, which ask of that process won it, and from when it may be used
+--     called:PROCESS     until when a process that waits has to come: it was told that it is next
+--     count period pace  the limit in force: what keeps all claims that have not expired
+--     frozen paced       before these moments nobody may use a slot
+--     sent refused       requests since the bucket was made
+--     clock offset       the last moment seen, and by how much the server's clock went back so far
+--     server             the run id of the server that knew this
+--     review             when the claims are to be looked at again, at the latest
+--     moved              the format in which the bucket is kept now, if that isn't this one
+--   KEYS[2], a sorted set: the processes that wait, by the moment since when
+--   KEYS[3], a hash:
+--     PROCESS            COUNT PERIOD PACE SPEAKS EXPIRES SERIAL: the limit it wants, PERIOD in
+--                        seconds, the highest format it understands, its last ask
 
 local ask = cjson.decode(ARGV[1])
-local slots, queue, claims, field = {}, {}, {}, {}
+local BUCKET, QUEUE, CLAIMS = KEYS[1], KEYS[2], KEYS[3]
+local slots, called, field = {}, {}, {}
 
 local function text(number) return string.format('%.0f', number) end
-local function set(...) redis.call('HSET', KEYS[1], ...) end
+local function set(...) redis.call('HSET', BUCKET, ...) end
+local function split(line)
+  local parts = {}
+  for part in string.gmatch(line, '%S+') do parts[#parts + 1] = part end
+  return parts
+end
 
-local hash = redis.call('HGETALL', KEYS[1])
+local hash = redis.call('HGETALL', BUCKET)
 for i = 1, #hash, 2 do
   local kind, name = string.match(hash[i], '^(%a+):(.+)$')
-  if not kind then
-    field[hash[i]] = tonumber(hash[i + 1])
+  if kind == 'slot' then
+    local parts = split(hash[i + 1])
+    slots[#slots + 1] = {
+      id = name, free = tonumber(parts[1]),
+      holder = parts[2], serial = tonumber(parts[3]), usable = tonumber(parts[4])
+    }
+  elseif kind == 'called' then
+    called[name] = tonumber(hash[i + 1])
+  elseif hash[i] == 'server' then
+    field.server = hash[i + 1]
   else
-    local words = {}
-    for word in string.gmatch(hash[i + 1], '%S+') do words[#words + 1] = word end
-    if kind == 'slot' then
-      slots[#slots + 1] = {
-        id = name, free = tonumber(words[1]), holder = words[2], serial = tonumber(words[3])
-      }
-    elseif kind == 'queue' then
-      queue[#queue + 1] = {
-        name = name,
-        since = tonumber(words[1]), due = tonumber(words[2]), expires = tonumber(words[3])
-      }
-    else
-      claims[name] = {
-        count = tonumber(words[1]), period = tonumber(words[2]), pace = tonumber(words[3]),
-        expires = tonumber(words[4]), serial = tonumber(words[5])
-      }
-    end
+    field[hash[i]] = tonumber(hash[i + 1])
   end
 end
 
@@ -50,37 +55,39 @@ if now < (field.clock or 0) then
   now = field.clock
 end
 
-local count, period, pace = field.count, field.period, field.pace
+local count, period, pace = field.count, field.period, field.pace or 0
 local frozen, paced = field.frozen or 0, field.paced or 0
 
-local function put(slot)
-  local held = slot.holder and ' ' .. slot.holder .. ' ' .. text(slot.serial) or ''
-  set('slot:' .. slot.id, text(slot.free) .. held)
+-- Who holds a slot has it for its lease; then it is free as if a request had just been seen.
+local function held(slot) return slot.holder and slot.free - period > now end
+
+local function mine(slot, serial)
+  return slot and slot.holder == ask.me and slot.serial == serial
 end
 
-local function put_waiter(waiter)
-  set('queue:' .. waiter.name,
-    text(waiter.since) .. ' ' .. text(waiter.due) .. ' ' .. text(waiter.expires))
+local function put(slot)
+  local by = slot.holder and string.format(' %s %.0f %.0f', slot.holder, slot.serial, slot.usable)
+  set('slot:' .. slot.id, text(slot.free) .. (by or ''))
 end
 
 local function in_order()
   table.sort(slots, function(a, b)
     return a.free < b.free or (a.free == b.free and a.id < b.id)
   end)
-  table.sort(queue, function(a, b)
-    return a.since < b.since or (a.since == b.since and a.name < b.name)
-  end)
 end
 
 local function gate() return pace > 0 and math.max(frozen, paced) or frozen end
 
 -- When whoever has so many others before it gets a slot: at the latest, which is for sure if those
--- who hold one are alive; or, hopefully, if all that is held comes back about now.
+-- who hold one are alive; or, hopefully, if all that is held comes back as soon
+-- as it can.
 local function due_of(before, hopefully)
   local frees = {}
   for place, slot in ipairs(slots) do
     frees[place] = slot.free
-    if hopefully and slot.holder then frees[place] = math.min(slot.free, now + period) end
+    if hopefully and held(slot) then
+      frees[place] = math.min(slot.free, math.max(now, slot.usable) + period)
+    end
   end
   table.sort(frees)
   local round = math.floor(before / #slots)
@@ -88,16 +95,44 @@ local function due_of(before, hopefully)
   return math.max(due, gate() + before * pace * period / count)
 end
 
--- Whoever waits and may ask earlier than it was told is told so.
-local function tell()
-  if #slots == 0 then return end
+local function idle_slots()
   in_order()
-  for place, waiter in ipairs(queue) do
-    local due = due_of(place - 1)
-    if due < waiter.due - 1000 and waiter.expires >= now then
-      waiter.due = due
-      put_waiter(waiter)
-      redis.call('PUBLISH', 'okx-funding:to:' .. waiter.name, text(due - now) .. ' ' .. KEYS[1])
+  local idle = {}
+  for _, slot in ipairs(slots) do
+    if not held(slot) then idle[#idle + 1] = slot end
+  end
+  return idle
+end
+
+local function leave_queue(name)
+  redis.call('ZREM', QUEUE, name)
+  if called[name] then
+    redis.call('HDEL', BUCKET, 'called:' .. name)
+    called[name] = nil
+  end
+end
+
+-- As many of those who wait as there are slots that nobody holds are told when to come, the others
+-- nothing. Who hears nothing is gone, and whoever did not come in time gets no second call.
+local function call_next()
+  if #slots == 0 then return end
+  local idle, place = idle_slots(), 0
+  while place < #idle do
+    local name = redis.call('ZRANGE', QUEUE, place, place)[1]
+    if not name then return end
+    local usable = math.max(idle[place + 1].free, gate() + place * pace * period / count, now)
+    local ask_in = math.max(0, usable - now - ask.ahead)
+    local latest = now + ask_in + ask.slack
+    if called[name] and called[name] < now then
+      leave_queue(name)
+    elseif called[name] and called[name] <= latest + 1000 then
+      place = place + 1
+    elseif redis.call('PUBLISH', ask.channel .. name, 'call ' .. text(ask_in) .. ' ' .. BUCKET) == 0 then
+      leave_queue(name)
+    else
+      called[name] = latest
+      set('called:' .. name, text(latest))
+      place = place + 1
     end
   end
 end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 
 from redis import exceptions
 
@@ -23,6 +24,8 @@ _WORDS = {
     "TRYAGAIN": "its cluster is moving the bucket",
     "ASK": "its cluster is moving the bucket",
 }
+_OF_THE_SERVER = {*_WORDS} - {"WRONGTYPE", "MOVED"}
+"""What fails all buckets, not one."""
 _HOPELESS = {"WRONGPASS", "NOPERM", "MOVED", "WRONGTYPE"}
 _CODES = {
     "AuthenticationError": "WRONGPASS",
@@ -42,8 +45,12 @@ _CODES = {
 """redis-py takes the code off a message and gives the error a class of its own."""
 
 
-def diagnosis(error: BaseException) -> tuple[str, bool]:
-    """What is wrong, without a word that Redis was sent, and whether waiting is of no use."""
+def is_of_one_bucket(error: BaseException) -> bool:
+    """Whether it is the answer to one command, and the next may fare better."""
+    return isinstance(error, exceptions.ResponseError) and _code_of(error) not in _OF_THE_SERVER
+
+
+def _code_of(error: BaseException) -> str | None:
     code = _CODES.get(type(error).__name__)
     if code is None and isinstance(error, exceptions.ResponseError):
         text = str(error)
@@ -52,12 +59,30 @@ def diagnosis(error: BaseException) -> tuple[str, bool]:
         else:
             # A script's error is wrapped: "ERR Error running script ...: -OOM command not ..."
             code = next((word for word in re.findall("[A-Z]+", text) if word in _WORDS), None)
-        if code is None:
-            return "it refused a script", True
+    return code
+
+
+def diagnosis(error: BaseException) -> tuple[str, bool]:
+    """What is wrong, without a word that Redis was sent, and whether waiting is of no use."""
+    code = _code_of(error)
     if code is not None:
         return _WORDS[code], code in _HOPELESS
+    if isinstance(error, exceptions.ResponseError):
+        return "it refused a script", True
+    trust = _untrusted(error)
+    if trust is not None:
+        return f"its certificate isn't trusted ({trust}): see ?ssl_ca_certs=", True
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return "no answer in time", False
     if isinstance(error, exceptions.ConnectionError | OSError):
         return "no connection", False
     return type(error).__name__, False
+
+
+def _untrusted(error: BaseException | None) -> str | None:
+    """Why a certificate was refused, if that is what happened."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,28 +1,37 @@
-"""The two scripts that Redis runs, and what goes in and comes out of them.
+"""The scripts that Redis runs, and what goes in and comes out of them.
 
-``common.lua`` tells what a bucket looks like in Redis and stands before both, ``take.lua`` takes
-slots and ``give.lua`` gives one back. They reckon in microseconds of the server's clock; spans
-are seconds everywhere else.
+``common.lua`` tells what a bucket looks like in Redis and stands before all, ``take.lua`` takes
+slots, ``give.lua`` gives one back, ``renew.lua`` holds some for longer. They reckon in microseconds
+of the server's clock; spans are seconds everywhere else.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-PREFIX = "okx-funding:"
-INBOX = f"{PREFIX}to:"
-"""Before the name of a process: the channel on which it is told of earlier slots."""
+PREFIX = "okx-funding"
+FORMATS = (1,)
+"""The formats of a bucket that this version understands, rising. All processes use the lowest that
+everybody understands: a new format begins when the last old process is gone."""
 
+LEASE = 3.0
+"""Seconds for which a slot is held; renewed while its request is out."""
 CLAIM = 60.0
 """Seconds for which a process that doesn't ask is still taken for one that wants its limit."""
-LOOK = 2.0
-"""Seconds after which whoever waits shows that it is still there, whatever it was told."""
-GRACE = 1.0
-"""Seconds by which it may be late before its place in the queue is somebody else's."""
+HEARTBEAT = 2.0
+"""Seconds after which whoever is next asks again, though it was told nothing; the further back in
+the queue, the later."""
+HEARTBEAT_SLACK = 1.0
+"""Seconds by which a process that was called may be late before its turn is somebody else's."""
+AHEAD = 0.5
+"""Seconds before it may be used at which a slot is given: so a far Redis loses no time."""
+LONG_WINDOW = 60.0
+"""The longest window in seconds that is waited for where history is unknown."""
 
 
 class Script:
@@ -39,36 +48,55 @@ class Script:
         """The command that makes it known."""
         return "SCRIPT LOAD", self.text
 
-    def on(self, bucket: str, ask: dict[str, Any]) -> tuple[str, str, int, str, str]:
-        """The command that runs it on ``bucket``."""
-        return "EVALSHA", self.sha, 1, bucket, json.dumps(ask)
+    def on(self, keys: Sequence[str], ask: dict[str, Any]) -> tuple[str | int, ...]:
+        """The command that runs it on the keys of a bucket."""
+        return ("EVALSHA", self.sha, len(keys), *keys, json.dumps(ask))
 
 
 TAKE = Script("take.lua")
 GIVE = Script("give.lua")
+RENEW = Script("renew.lua")
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What Redis answers to an ask."""
 
-    due_in: float
-    """Seconds until the next slot at the latest, when fewer were won than wanted."""
+    ask_in: float
+    """Seconds after which to ask again, when fewer were won than wanted."""
     hoped_in: float
-    """The same if all slots that are held come back about now."""
+    """Seconds until the next slot, if all slots that are held come back about now."""
     others: int
     """Other processes that wait."""
     count: int
     period: float
     """The limit in force, the guard included."""
-    slots: tuple[str, ...]
+    slots: tuple[tuple[str, float], ...]
+    """The slots won, and the seconds until each may be used."""
+    moved: int = 0
+    """The format in which the bucket is kept now, if that is another one."""
 
     @classmethod
     def of(cls, reply: list[Any]) -> Taken:
         """Read a reply."""
-        due_in, hoped_in, others, count, period, *slots = reply
-        names = tuple(name.decode() for name in slots)
-        return cls(seconds(due_in), seconds(hoped_in), others, count, seconds(period), names)
+        if reply[0] == -1:
+            return cls(0.0, 0.0, 0, 0, 0.0, (), int(reply[1]))
+        ask_in, hoped_in, others, count, period, *rest = reply
+        names = [name.decode() for name in rest[::2]]
+        slots = tuple(zip(names, map(seconds, rest[1::2]), strict=True))
+        return cls(seconds(ask_in), seconds(hoped_in), others, count, seconds(period), slots)
+
+
+def bucket_keys(prefix: str, tag: str, number: int) -> list[str]:
+    """The keys of a bucket in one format, and of the format before, if that is understood too."""
+    name = f"{prefix}:{number}:{tag}"
+    keys = [name, f"{name}:queue", f"{name}:claims"]
+    return [*keys, f"{prefix}:{number - 1}:{tag}"] if number > FORMATS[0] else keys
+
+
+def inbox(prefix: str, process: str = "") -> str:
+    """The channel on which a process is told; without one, what all such names begin with."""
+    return f"{prefix}:to:{process}"
 
 
 def microseconds(span: float) -> int:
@@ -81,7 +109,18 @@ def seconds(span: int) -> float:
     return span / 1e6
 
 
-def hint_of(message: bytes) -> tuple[str, float]:
-    """A message in the inbox: the bucket, and the seconds until the slot that is due now."""
-    span, _, name = message.decode().partition(" ")
-    return name, seconds(int(span))
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a process is told of a bucket."""
+
+    kind: str
+    """``call``: ask in so many seconds, you are next. ``freeze``: nobody sends for so long."""
+    after: float
+    tag: str
+    """The bucket's name without prefix and format."""
+
+    @classmethod
+    def of(cls, data: bytes) -> Message:
+        """Read one."""
+        kind, span, name = data.decode().split(" ", 2)
+        return cls(kind, seconds(int(span)), name[name.index("{") :])

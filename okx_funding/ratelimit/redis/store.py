@@ -13,56 +13,86 @@ from typing import Literal
 from okx_funding.api.spec import RateLimit
 from okx_funding.api.table import ENDPOINTS
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.registry import BucketKey
 
 from .bucket import SharedBucket
-from .link import BEAT, Connector, Link
-from .scripts import PREFIX
-from .words import Return
+from .connection import PING_AFTER, ServerConnection
+from .connector import Connector, RedisCredentials
+from .identity import UserProof
+from .messages import Release, Renewal
+from .scripts import FORMATS, PREFIX, Message
 
 OnLoss = Literal["closed", "share"]
 
-LEASE_MARGIN = 5.0
-"""Seconds by which a lease outlasts the longest request."""
 _LATE = 0.5
 """Seconds that a timer may be late when others rely on it."""
-_BUSY = 2.0
-"""Seconds that the loop may be busy between an answer of Redis and the request."""
-FEW = 256
+SWEEP_FROM = 256
 
 
-class RedisBuckets:
-    """All buckets of one session in one Redis, or in what speaks like it.
+class SharedLimits:
+    """One limit for all processes and machines that use the same Redis, or what speaks like it.
 
-    ``url`` is redis-py's: ``redis://user:password@host:6379/0``, ``rediss://``, ``unix://``.
+        async with Session(limits=SharedLimits("redis://user:password@host:6379/0")) as session: ...
+
+    ``url`` is redis-py's: ``redis://``, ``rediss://`` for TLS, ``unix://``. Without one it is taken
+    from the environment variable ``OKX_BUCKETS``, so that no password stands on a command line.
+    ``credentials`` gives user and password for each new connection instead, where they rotate: a
+    function, or a coroutine function.
+
+    ``when_lost`` says what happens while Redis can't be reached: ``"closed"``, nothing is sent; or
+    ``"share"``, each of ``processes`` goes on with its share of the limits, where they can be
+    divided. A mapping says so by method name.
+
+    ``prefix`` begins the names of all keys and channels, for teams or stages that use one Redis.
+    ``address`` names the address that requests come from: then limits by IP address are shared by
+    all processes that say the same name. Without it each process keeps them by itself.
+
+    Raises InvalidArgumentError for a URL that can't be used.
     """
+
+    proves_user = True
+    """Processes that call one user by two names would each use the whole limit: so a session asks
+    OKX once for the user id, before its first request, and compares."""
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         *,
-        on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
+        when_lost: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
+        prefix: str = PREFIX,
+        credentials: RedisCredentials | None = None,
+        address: str | None = None,
     ) -> None:
-        connector = Connector(url)
+        for name, value in (("prefix", prefix), ("address", address)):
+            if value is not None and not re.fullmatch(r"[\w.-]{1,64}", value, re.ASCII):
+                raise InvalidArgumentError(
+                    f"{name} must be up to 64 letters, digits, or any of _.-"
+                )
+        connector = Connector(url, credentials)
         self.where: str = connector.where
         self.process: str = _name_of_this_process()
+        self.prefix: str = prefix
+        self.address: str | None = address
+        self.formats: tuple[int, ...] = FORMATS
         self.longest_request: float = 0.0
-        self._notice = BEAT + connector.answer_within + _LATE
-        self._answer_within = connector.answer_within
+        self._notice = PING_AFTER + connector.answer_within + _LATE
+        self.users: UserProof = UserProof()
         self._buckets: dict[BucketKey, SharedBucket] = {}
-        self._by_name: dict[str, SharedBucket] = {}
-        self._sweep_at = FEW
-        self._sharing = _sharing(on_loss, processes)
+        self._by_tag: dict[str, SharedBucket] = {}
+        self._sweep_at = SWEEP_FROM
+        self._sharing = _sharing(when_lost, processes)
         self._processes = processes or 1
-        self._link = Link(connector, self.process, self, attentive=bool(self._sharing))
+        self._connection = ServerConnection(
+            connector, self.process, prefix, self, attentive=bool(self._sharing)
+        )
         self.check({name: endpoint.limits[0] for name, endpoint in ENDPOINTS.items()})
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_link"):  # a traceback asks while __init__ is still at work
-            return "<RedisBuckets>"
-        return f"<RedisBuckets at {self.where}: {self.unavailable_reason or 'well'}>"
+        if not hasattr(self, "_connection"):  # a traceback asks while __init__ is still at work
+            return f"<{type(self).__name__}>"
+        return f"<{type(self).__name__} at {self.where}: {self.unavailable_reason or 'well'}>"
 
     # -- buckets ---------------------------------------------------------------------------
 
@@ -77,6 +107,7 @@ class RedisBuckets:
 
         Raises InvalidArgumentError where the limit can't be divided.
         """
+        name = name.partition("/")[0].partition("#")[0]  # a rule may name values, and its number
         if name not in self._sharing:
             return 0
         share = limit.count // self._processes
@@ -94,8 +125,8 @@ class RedisBuckets:
             self.share_of(key.rule, claim.limit)
             if len(self._buckets) >= self._sweep_at:
                 self._sweep()
-            bucket = self._buckets[key] = SharedBucket(name_of(key), claim, self)
-            self._by_name[bucket.name] = bucket
+            bucket = self._buckets[key] = SharedBucket(tag_of(key), claim, self)
+            self._by_tag[bucket.tag] = bucket
             if self.unavailable_reason is not None:
                 self._lose(key, bucket)
         return bucket
@@ -107,25 +138,25 @@ class RedisBuckets:
     def forget(self, key: BucketKey) -> SharedBucket:
         """The bucket of ``key``, which nobody takes from any more."""
         bucket = self._buckets.pop(key)
-        del self._by_name[bucket.name]
+        del self._by_tag[bucket.tag]
         return bucket
 
     def _sweep(self) -> None:
         for key in [key for key, bucket in self._buckets.items() if bucket.idle()]:
             self.forget(key)
-        self._sweep_at = max(FEW, 2 * len(self._buckets))
+        self._sweep_at = max(SWEEP_FROM, 2 * len(self._buckets))
 
     # -- what buckets want to know and say ---------------------------------------------------
 
     @property
     def unavailable_reason(self) -> str | None:
         """Why Redis can't be used, if that is so."""
-        return self._link.unavailable_reason
+        return self._connection.unavailable_reason
 
     @property
     def is_fatal(self) -> bool:
         """Whether waiting is of no use then."""
-        return self._link.is_fatal
+        return self._connection.is_fatal
 
     @property
     def settle(self) -> float:
@@ -133,46 +164,54 @@ class RedisBuckets:
         return self._notice if self._sharing else 0.0
 
     @property
-    def fresh(self) -> float:
-        """Seconds after the ask within which a slot must be used."""
-        return self._answer_within + _BUSY
-
-    @property
-    def lease(self) -> float:
-        """Seconds after the ask for which a slot is held at most."""
-        return self.fresh + self.longest_request + LEASE_MARGIN
+    def server(self) -> str:
+        """The run id of the server, or nothing where it isn't known."""
+        return self._connection.server
 
     def ask(self, bucket: SharedBucket) -> None:
         """Have its question asked as soon as it can be."""
-        self._link.ask(bucket)
+        self._connection.ask(bucket)
 
-    def give(self, back: Return) -> None:
+    def give(self, back: Release) -> None:
         """Have a slot given back; nobody waits for it."""
-        self._link.give(back)
+        self._connection.send(back)
+
+    def renew(self, renewal: Renewal) -> None:
+        """Have slots held for longer."""
+        self._connection.send(renewal)
 
     # -- what the link tells -----------------------------------------------------------------
 
-    def lost(self) -> None:
+    def waits(self) -> bool:
+        """Whether a message is waited for."""
+        return any(bucket.waits for bucket in self._buckets.values())
+
+    def on_lost(self) -> None:
         """From now on nothing can be asked."""
         for key, bucket in list(self._buckets.items()):
             self._lose(key, bucket)
 
     def _lose(self, key: BucketKey, bucket: SharedBucket) -> None:
         now = asyncio.get_running_loop().time()
-        bucket.lose(self.share_of(key.rule, bucket.limit), now + self._notice)
+        bucket.on_lost(self.share_of(key.rule, bucket.limit), now + self._notice)
 
-    def found(self, *, silent: bool) -> None:
+    def on_restored(self, *, silent: bool) -> None:
         """Asking is possible again. ``silent``: something may have been sent meanwhile."""
         for bucket in list(self._buckets.values()):
-            bucket.find(silent=silent)
+            bucket.on_restored(silent=silent)
 
-    def hinted(self, name: str, due_in: float) -> None:
-        """A message for the bucket ``name``."""
-        bucket = self._by_name.get(name)
-        if bucket is not None:
-            bucket.hint(due_in, asyncio.get_running_loop().time())
+    def on_message(self, message: Message) -> None:
+        """A message for one of the buckets."""
+        bucket = self._by_tag.get(message.tag)
+        if bucket is None:
+            return
+        now = asyncio.get_running_loop().time()
+        if message.kind == "call":
+            bucket.on_call(message.after, now)
+        elif message.kind == "freeze":
+            bucket.on_freeze(message.after, now)
 
-    def outlasted(self, reason: str, *, only_without_deadline: bool) -> None:
+    def fail_waiters(self, reason: str, *, only_without_deadline: bool) -> None:
         """Tell those who would wait for ever, or everybody, that waiting is of no use."""
         for bucket in list(self._buckets.values()):
             bucket.fail_waiters(reason, only_without_deadline=only_without_deadline)
@@ -181,19 +220,36 @@ class RedisBuckets:
 
     async def aclose(self) -> None:
         """Give back what is in hand, leave all queues, and part from Redis."""
+        await self.users.aclose()
         for bucket in self._buckets.values():
             bucket.close()
-        await self._link.aclose()
+        await self._connection.aclose()
 
     def abandon(self) -> None:
         """Part without a word, where nobody may await."""
-        self._link.abandon()
+        self._connection.abandon()
 
 
-def name_of(key: BucketKey) -> str:
-    """The bucket's key in Redis; what stands in braces decides where a cluster keeps it."""
+class RedisBuckets(SharedLimits):
+    """What ``Session(buckets=, on_loss=, processes=)`` makes of its arguments."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
+        processes: int | None = None,
+    ) -> None:
+        super().__init__(url, when_lost=on_loss, processes=processes)
+
+
+def tag_of(key: BucketKey) -> str:
+    """The bucket's name in Redis without prefix and format.
+
+    What stands in braces decides where a cluster keeps it.
+    """
     host = key.origin.partition("://")[2] + ("/demo" if key.demo else "")
-    return f"{PREFIX}{{{host}:{key.user}:{key.rule}}}"
+    return f"{{{host}:{key.user}:{key.rule}}}"
 
 
 def _name_of_this_process() -> str:
@@ -201,20 +257,20 @@ def _name_of_this_process() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _sharing(on_loss: OnLoss | Mapping[str, OnLoss], processes: int | None) -> frozenset[str]:
+def _sharing(when_lost: OnLoss | Mapping[str, OnLoss], processes: int | None) -> frozenset[str]:
     """The endpoints whose limit is divided when Redis is lost."""
     modes: dict[str, object]
-    modes = dict.fromkeys(ENDPOINTS, on_loss) if isinstance(on_loss, str) else dict(on_loss)
+    modes = dict.fromkeys(ENDPOINTS, when_lost) if isinstance(when_lost, str) else dict(when_lost)
     for name, mode in modes.items():
         if name not in ENDPOINTS or mode not in ("closed", "share"):
             raise InvalidArgumentError(
-                "on_loss must be 'closed' or 'share', or say so by method name, not "
+                "when_lost must be 'closed' or 'share', or say so by method name, not "
                 f"{name!r}: {mode!r}"
             )
     sharing = frozenset(name for name, mode in modes.items() if mode == "share")
     if bool(sharing) == (processes is None):
         raise InvalidArgumentError(
-            "processes is how many processes divide the limits: give it with on_loss='share', "
+            "processes is how many processes divide the limits: give it with when_lost='share', "
             "and only then"
         )
     if processes is not None and (type(processes) is not int or processes < 1):

@@ -1,6 +1,6 @@
 """One process of many: clients of one user each, that ask without end until they are told to stop.
 
-``python -m tests.shared.bot`` reads one line of JSON with what to do, and another to stop; then
+``python -m tests.redis.bot`` reads one line of JSON with what to do, and another to stop; then
 it writes one line with what came of it.
 """
 

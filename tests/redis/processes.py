@@ -42,7 +42,7 @@ class Process:
             "-W",
             "error",
             "-m",
-            "tests.shared.bot",
+            "tests.redis.bot",
             cwd=ROOT,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -103,7 +103,7 @@ def utilisation(exchange: SimulatedExchange, since: float) -> float:
     times = [it.at for it in exchange.requests(ASSETS) if not it.refused and it.at >= since]
     more = len(times) - limit.count
     spans = [last - first for first, last in zip(times[: limit.count], times[more:], strict=True)]
-    return more / (sum(spans) / limit.count) / limit.rate
+    return more / (sum(spans) / limit.count) / (limit.count / limit.period)
 
 
 async def until(true: Callable[[], bool], every: float = 0.0) -> None:

@@ -14,12 +14,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.shared.law import GUARD, SECOND, Model, Scripts, ask, shown
-from tests.shared.servers import RedisServer
+from tests.redis.law import GUARD, LEASE, SECOND, Model, Scripts, ask, shown, shown_claims
+from tests.redis.servers import RedisServer
 
-LIMITS = [(1, SECOND), (2, SECOND), (3, SECOND), (6, SECOND), (5, 2 * SECOND), (1, 2 * SECOND)]
+LIMITS = [(1, 1.0), (2, 1.0), (3, 1.0), (6, 1.0), (5, 2.0), (1, 2.0), (10, 2.0)]
 START = 1_700_000_000 * SECOND
 SETTLE = 250_000
+AHEAD = 500_000
 
 spans = st.sampled_from([0, 1, 1000, 50_000, 300_000, SECOND, SECOND + GUARD]) | st.integers(
     0, 3 * SECOND
@@ -29,12 +30,13 @@ processes = st.sampled_from("abcd")
 
 @dataclass
 class Request:
-    """One request that left, and the last moment at which the exchange can see it."""
+    """One request that left or will, and when the exchange sees it: first and last moment."""
 
     me: str
     serial: int
     slot: str
     by: float
+    start: float
     held: bool = True
 
 
@@ -53,7 +55,7 @@ class Law(RuleBasedStateMachine):
         self.requests: list[Request] = []
 
     @initialize(limits=st.lists(st.sampled_from(LIMITS), min_size=4, max_size=4))
-    def limit(self, limits: list[tuple[int, int]]) -> None:
+    def limit(self, limits: list[tuple[int, float]]) -> None:
         self.limits = dict(zip("abcd", limits, strict=True))
 
     @rule(span=spans)
@@ -70,7 +72,7 @@ class Law(RuleBasedStateMachine):
         self.real -= span
 
     @rule(me=processes, limit=st.sampled_from(LIMITS), pace=st.sampled_from([0, 0, 0, 1.25]))
-    def change(self, me: str, limit: tuple[int, int], pace: float) -> None:
+    def change(self, me: str, limit: tuple[int, float], pace: float) -> None:
         self.limits[me], self.pace[me] = limit, pace
 
     def _ask(self, me: str, wanted: int, **more: Any) -> dict[str, Any]:
@@ -81,10 +83,12 @@ class Law(RuleBasedStateMachine):
             self.serials[me],
             lost=self.lost[me],
             count=count,
-            period=period + GUARD,
+            period=period,
             pace=self.pace[me],
             wanted=wanted,
-            settle=SETTLE,
+            settle=SETTLE + AHEAD,
+            ahead=AHEAD,
+            heartbeat=2 * SECOND,
             **more,
         )
 
@@ -101,11 +105,12 @@ class Law(RuleBasedStateMachine):
 
     def _judge(self, told: list[Any], asked: dict[str, Any]) -> None:
         _, _, _, count, period, *won = told
-        for slot in won:
-            seen = sum(request.by + period - GUARD > self.now for request in self.requests)
+        for slot, wait in zip(won[::2], won[1::2], strict=True):
+            start = self.now + wait
+            seen = sum(request.by + period - GUARD > start for request in self.requests)
             assert seen < count, "more than the limit may be seen within a window"
             lease = self.now + asked["lease"]
-            self.requests.append(Request(asked["me"], asked["serial"], slot, lease))
+            self.requests.append(Request(asked["me"], asked["serial"], slot, lease, start))
 
     @rule(me=processes, wanted=st.integers(1, 7))
     def take_unheard(self, me: str, wanted: int) -> None:
@@ -123,8 +128,8 @@ class Law(RuleBasedStateMachine):
         assert self.scripts.take(asked, self.real) == self.model.take(asked, self.real)
 
     @rule(me=processes)
-    def say_goodbye(self, me: str) -> None:
-        asked = self._ask(me, 0, bye=True)
+    def leave(self, me: str) -> None:
+        asked = self._ask(me, 0, leaves=True)
         assert self.scripts.take(asked, self.real) == self.model.take(asked, self.real)
         self.lost[me] = asked["serial"] + 1
         self.requests = [
@@ -138,7 +143,13 @@ class Law(RuleBasedStateMachine):
         if not held:
             return None
         request = held[number % len(held)]
-        asked = {"me": request.me, "serial": request.serial, "id": request.slot, **more}
+        asked = {
+            "me": request.me,
+            "serial": request.serial,
+            "id": request.slot,
+            "ahead": AHEAD,
+            **more,
+        }
         told = self.model.give(asked, self.real)
         assert self.scripts.give(asked, self.real) == told
         if told:
@@ -157,12 +168,25 @@ class Law(RuleBasedStateMachine):
         if request is not None:
             self.requests.remove(request)
 
-    @rule(number=st.integers(0, 9), bench=st.sampled_from([None, 15 * SECOND]))
-    def give_refused(self, number: int, bench: int | None) -> None:
-        more = {} if bench is None else {"bench": bench}
+    @rule(number=st.integers(0, 9), cooldown=st.sampled_from([None, 15 * SECOND]))
+    def give_refused(self, number: int, cooldown: int | None) -> None:
+        more = {} if cooldown is None else {"cooldown": cooldown}
         request = self._give(number, seen=0, freeze=SECOND + GUARD, **more)
         if request is not None:
             request.by = self.now
+
+    @rule(number=st.integers(0, 9))
+    def renew(self, number: int) -> None:
+        held = [request for request in self.requests if request.held]
+        if not held:
+            return
+        request = held[number % len(held)]
+        slots = [[request.slot, request.serial]]
+        asked = {"me": request.me, "slots": slots, "lease": LEASE}
+        told = self.model.renew(asked, self.real)
+        assert self.scripts.renew(asked, self.real) == told
+        if told == [1] and request.by > self.now:  # a lease that ended isn't used any more
+            request.by = max(request.by, self.now + LEASE)
 
     @rule()
     def flush(self) -> None:
@@ -170,17 +194,20 @@ class Law(RuleBasedStateMachine):
         self.scripts.forget()
         self.model = Model()
         for request in self.requests:
-            request.by, request.held = min(request.by, self.now + SETTLE), False
+            request.by, request.held = min(request.by, self.now + SETTLE + AHEAD), False
 
     @invariant()
     def the_hash_says_what_the_model_says(self) -> None:
         said, meant = self.scripts.hash(), shown(self.model)
         assert set(said.items()) ^ set(meant.items()) == set()
+        assert self.scripts.queue() == self.model.order()
+        assert self.scripts.claims() == shown_claims(self.model)
 
 
 @pytest.mark.slow
 def test_the_scripts_obey_the_model_and_the_judge(redis_server: RedisServer) -> None:
     scripts = Scripts(redis_server.url)
+    inbox = scripts.listen(*"abcd")
     Law.scripts = scripts
     case = Law.TestCase
     case.settings = settings(
@@ -192,4 +219,5 @@ def test_the_scripts_obey_the_model_and_the_judge(redis_server: RedisServer) -> 
     try:
         case("runTest").runTest()
     finally:
+        inbox.close()
         scripts.close()

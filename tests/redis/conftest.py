@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.shared.servers import PROGRAM, WHY_NOT, RedisServer, running
+from tests.redis.servers import PROGRAM, WHY_NOT, RedisServer, running
 
 HERE = Path(__file__).parent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from okx_funding.cli import main
-from tests.shared.servers import RedisServer, free_port
+from tests.redis.servers import RedisServer, free_port
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "many-processes.md").read_text("utf-8")

@@ -10,8 +10,9 @@ from okx_funding.simulator import SimulatedExchange
 from tests.support import ASSETS, someone
 
 QUICK = RateLimit(6, 0.3)
-UNKNOWN = 0.552
-"""The silent window of that limit: 2 ms of guard, and 250 ms for what is still on its way."""
+UNKNOWN = 1.052
+"""The silent window of that limit: 2 ms of guard, 250 ms for what is still on its way, and half a
+second in which others may use what they got ahead."""
 
 
 @contextlib.asynccontextmanager
@@ -54,7 +55,7 @@ def key_of(exchange, rule=ASSETS):
     """What the bucket of the first user is called in Redis."""
     user = exchange.credentials
     host = exchange.base_url.removeprefix("http://")
-    return f"okx-funding:{{{host}:{user.user_id or user.mark}:{rule}}}"
+    return f"okx-funding:1:{{{host}:{user.user_id or user.mark}:{rule}}}"
 
 
 async def ask(client, exchange, n=1, **more):
@@ -68,6 +69,16 @@ def bucket_of(client):
 
 def hash_of(server, exchange):
     return server.hash(key_of(exchange))
+
+
+def waiters(server, exchange):
+    """The processes that wait for a slot."""
+    return server.say("ZRANGE", key_of(exchange) + ":queue", "0", "-1")
+
+
+def buckets_in(server):
+    """The keys of all buckets there."""
+    return [key for key in server.say("KEYS", "*") if key.endswith("}")]
 
 
 def quick(user, session, exchange):

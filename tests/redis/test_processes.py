@@ -8,10 +8,10 @@ import signal
 
 import pytest
 
-from okx_funding.ratelimit.redis import live_buckets
+from okx_funding.ratelimit.redis import inspect_buckets
 from okx_funding.simulator import SimulatedExchange
-from tests.shared.processes import Process, Processes, bot, first_arrival, utilisation
-from tests.shared.servers import RedisServer, running
+from tests.redis.processes import Process, Processes, bot, first_arrival, utilisation
+from tests.redis.servers import RedisServer, running
 from tests.support import ASSETS, someone
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,7 @@ async def test_what_a_dead_process_held_comes_back_after_its_lease(redis_server:
             mortal.all[0].signal(signal.SIGKILL)
             died = asyncio.get_running_loop().time()
         exchange.latency = 0.002
-        (now,) = await live_buckets(redis_server.url)
+        (now,) = await inspect_buckets(redis_server.url)
         assert now.in_flight > 0
         assert now.slots_free == 0
         before = len(exchange.requests(ASSETS))

@@ -10,12 +10,12 @@ import traceback
 import pytest
 
 from okx_funding import BucketsUnreachableError, DeadlineExceededError
-from okx_funding.ratelimit.redis import link
+from okx_funding.ratelimit.redis import connection
 from okx_funding.ratelimit.redis.diagnosis import diagnosis
-from tests.shared.clients import UNKNOWN, ask, held, key_of, sharing
-from tests.shared.processes import until
-from tests.shared.servers import RedisServer, free_port, running
-from tests.support import ASSETS, failure_of, now
+from tests.redis.clients import UNKNOWN, ask, held, key_of, quick, sharing
+from tests.redis.processes import until
+from tests.redis.servers import RedisServer, free_port, running
+from tests.support import ASSETS, failure_of, now, someone
 
 pytestmark = pytest.mark.slow
 
@@ -74,8 +74,8 @@ async def test_a_server_that_is_not_there_yet_is_waited_for(redis_server: RedisS
 
 
 async def test_who_has_no_deadline_is_told_after_a_minute(redis_server: RedisServer, monkeypatch):
-    assert link.PATIENCE == 60.0
-    monkeypatch.setattr(link, "PATIENCE", 0.5)
+    assert connection.PATIENCE == 60.0
+    monkeypatch.setattr(connection, "PATIENCE", 0.5)
     async with sharing(None, 1, url=f"redis://127.0.0.1:{free_port()}", known=False) as (
         exchange,
         client,
@@ -136,10 +136,10 @@ async def test_a_busy_loop_is_not_taken_for_a_lost_server(redis_server: RedisSer
     async with sharing(redis_server, 1, url=url) as (exchange, client):
         await ask(client, exchange)
         store, lost = client._calls._given._store, []
-        monkeypatch.setattr(store, "lost", lambda: lost.append(now()))
+        monkeypatch.setattr(store, "on_lost", lambda: lost.append(now()))
         for _ in range(3):
             call = asyncio.create_task(ask(client, exchange))
-            await until(lambda: bool(store._link._owed))
+            await until(lambda: bool(store._connection._pending))
             time.sleep(0.5)  # noqa: ASYNC251
             await call
         assert not lost
@@ -160,9 +160,7 @@ async def test_returns_that_could_not_be_delivered_are_delivered_later(
         assert not held(redis_server_to_harm, exchange)
 
 
-@pytest.mark.parametrize(
-    "harm", ["SCRIPT FLUSH", "CLIENT KILL TYPE pubsub", "CLIENT KILL TYPE normal"]
-)
+@pytest.mark.parametrize("harm", ["SCRIPT FLUSH", "CLIENT KILL TYPE pubsub"])
 async def test_small_mishaps_cost_no_silence(redis_server_to_harm: RedisServer, harm, told):
     async with sharing(redis_server_to_harm, 1) as (exchange, client):
         await ask(client, exchange)
@@ -219,12 +217,12 @@ async def test_a_server_that_forgot_everything_begins_anew(redis_server_to_harm:
 
 
 async def test_each_process_goes_on_by_its_share(redis_server_to_harm: RedisServer, monkeypatch):
-    monkeypatch.setattr(link, "BEAT", 0.1)
-    monkeypatch.setattr(link, "_BACKOFF", (0.0, 0.05, 0.1))
+    monkeypatch.setattr(connection, "PING_AFTER", 0.1)
+    monkeypatch.setattr(connection, "_BACKOFF", (0.0, 0.1))
     url = redis_server_to_harm.url + "?socket_timeout=0.1"
     async with sharing(redis_server_to_harm, 2, url=url, session=SHARE) as (exchange, one, two):
         await asyncio.gather(ask(one, exchange), ask(two, exchange))
-        notice = one._given._store.settle
+        notice = one._calls._given._store.settle
         stop = now() + 3.5
         sent = []
 
@@ -263,7 +261,7 @@ async def test_a_share_is_told_by_no_error_of_redis(redis_server: RedisServer):
 
 
 async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, monkeypatch):
-    monkeypatch.setattr(link, "BEAT", 0.1)
+    monkeypatch.setattr(connection, "PING_AFTER", 0.1)
     url = redis_server_to_harm.url + "?socket_timeout=0.1"
     async with sharing(redis_server_to_harm, 1, url=url, session=SHARE) as (exchange, client):
         await ask(client, exchange)
@@ -277,7 +275,10 @@ async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, mon
 
 # -- refusals of Redis ------------------------------------------------------------------------
 
-FRIENDLY = "+@connection +@scripting +@hash +time +publish +subscribe +info"
+LEAST = (
+    "+hello +auth +ping +select +info +script|load +evalsha +hset +hget +hdel +hgetall +expire "
+    "+zadd +zrem +zrank +zcard +zrange +time +publish +subscribe"
+)
 
 
 async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server, told, caplog):
@@ -292,10 +293,14 @@ async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server
                 assert "user or password is missing or wrong" in str(error)
                 await failure_of(ask(client, exchange, timeout=9), BucketsUnreachableError)
                 assert now() - began < 1.0, "the next one too, whatever its deadline"
-                shown = [repr(client), repr(client._calls._given), repr(client._calls._given._store)]
+                shown = [
+                    repr(client),
+                    repr(client._calls._given),
+                    repr(client._calls._given._store),
+                ]
                 shown += map(repr, asyncio.all_tasks())
                 shown += ["".join(everything(error)), *told(), caplog.text]
-                connector = client._calls._given._store._link._connector
+                connector = client._calls._given._store._connection._connector
                 shown.append(repr(vars(connector)))
             asyncio.get_running_loop().set_debug(False)
             assert not secret or secret not in "".join(shown)
@@ -318,7 +323,7 @@ async def test_a_right_password_is_used_and_never_shown(redis_server):
         ):
             assert await ask(client, exchange)
             store = client._calls._given._store
-            shown = [repr(store), store.where, repr(vars(store._link._connector))]
+            shown = [repr(store), store.where, repr(vars(store._connection._connector))]
             assert "hunter2" not in "".join(shown)
 
 
@@ -336,7 +341,7 @@ async def test_an_operator_may_mend_it(redis_server):
 
 async def test_the_documented_rights_are_enough(redis_server):
     with running() as server:
-        rights = f"on >word ~okx-funding:* &okx-funding:* -@all {FRIENDLY}"
+        rights = f"on >word resetchannels ~okx-funding:* &okx-funding:to:* -@all {LEAST}"
         server.say("ACL", "SETUSER", "bot", *rights.split())
         async with sharing(server, 2, url=f"redis://bot:word@127.0.0.1:{server.port}/0") as (
             exchange,
@@ -346,10 +351,12 @@ async def test_the_documented_rights_are_enough(redis_server):
             assert not exchange.refused
 
 
-@pytest.mark.parametrize("missing", ["-evalsha", "-hset", "-subscribe", "-script|load", "-publish"])
+@pytest.mark.parametrize(
+    "missing", ["-evalsha", "-hset", "-zrank", "-subscribe", "-script|load", "-publish"]
+)
 async def test_missing_rights_are_an_error_at_once(redis_server, missing):
     with running() as server:
-        rights = f"on >word ~okx-funding:* &okx-funding:* -@all {FRIENDLY} {missing}"
+        rights = f"on >word resetchannels ~okx-funding:* &okx-funding:to:* -@all {LEAST} {missing}"
         server.say("ACL", "SETUSER", "bot", *rights.split())
         async with sharing(server, 2, url=f"redis://bot:word@127.0.0.1:{server.port}/0") as (
             exchange,
@@ -362,11 +369,25 @@ async def test_missing_rights_are_an_error_at_once(redis_server, missing):
             assert all("may not do that" in each for each in told)
 
 
-async def test_a_key_of_another_kind_is_an_error_at_once(redis_server: RedisServer):
-    async with sharing(redis_server, 1) as (exchange, client):
-        redis_server.say("SET", key_of(exchange), "mine")
-        error = await failure_of(ask(client, exchange), BucketsUnreachableError)
-        assert "something else is kept" in str(error)
+async def test_a_bucket_that_cannot_be_read_is_an_error_that_names_its_key(
+    redis_server: RedisServer, told
+):
+    """And nobody else's: other users go on, over the same connection."""
+    users = [someone(), someone()]
+    async with sharing(redis_server, 1, users=users) as (exchange, one):
+        two = quick(users[1], one._calls._given, exchange)
+        key = key_of(exchange)
+        connections = redis_server.say("INFO", "stats").split("total_connections_received:")[1]
+        redis_server.say("SET", key, "mine")
+        error = await failure_of(ask(one, exchange), BucketsUnreachableError)
+        assert f"the shared limit {key} can't be used: something else is kept" in str(error)
+        await ask(two, exchange, 6)
+        await failure_of(ask(one, exchange), BucketsUnreachableError)
+        await ask(two, exchange, 6)
+        assert len(exchange.log) == 12
+        now_made = redis_server.say("INFO", "stats").split("total_connections_received:")[1]
+        assert int(now_made.split()[0]) - int(connections.split()[0]) == 3, "one of the client's"
+        assert told() == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from typing import Any, Self, TypeVar
 
 import looptime
 
-from okx_funding import Credentials, FundingClient, NonTradableAsset
+from okx_funding import Credentials, FundingClient
+from okx_funding.api import NonTradableAsset
 from okx_funding.simulator import SimulatedExchange
 
 T = TypeVar("T")
@@ -65,7 +66,7 @@ async def at_exchange(**options: Any) -> AsyncIterator[tuple[SimulatedExchange, 
     """An exchange with a user of its own, and a client of this user."""
     mine = {
         name: options.pop(name)
-        for name in ("rate_limits", "max_retries", "request_timeout", "max_queue", "session")
+        for name in ("rate_limits", "max_retries", "request_timeout", "policy", "session")
         if name in options
     }
     options.setdefault("users", [someone()])

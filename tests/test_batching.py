@@ -17,6 +17,8 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
+from okx_funding.scheduler.context import MAX_REFUSALS
+from okx_funding.scheduler.deadlines import SLICE
 from okx_funding.telemetry.events import RetryScheduled
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, VALUATION, failure_of, some
@@ -386,13 +388,13 @@ async def test_attempts_are_counted_for_each_caller(dice):
 
 async def test_refusals_are_counted_for_each_caller():
     async with Wireless() as session:
-        client = session.client(max_refusals=2)
-        session.okx.next = [busy, busy]
+        client = session.client()
+        session.okx.next = [busy] * MAX_REFUSALS
         old = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.5)
         new = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await failure_of(old, RateLimitError)
-        assert numbers(await new) == [3]
+        assert numbers(await new) == [MAX_REFUSALS + 1]
 
 
 async def test_a_caller_of_two_batches_fails_with_the_one_that_fails(dice):
@@ -441,7 +443,7 @@ async def test_deadlines_of_a_crowd_fire_in_slices():
             for _ in range(1800)
         ]
         await asyncio.sleep(1)
-        assert await turns_of(session) == [0, 500, 1000, 1500, 1800]
+        assert await turns_of(session) == [0, *range(SLICE, 1800, SLICE), 1800]
         await asyncio.gather(*crowd, return_exceptions=True)
 
 

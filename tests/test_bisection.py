@@ -17,9 +17,10 @@ from okx_funding import (
     RateLimit,
     RateLimitError,
 )
-from okx_funding.scheduler.batcher import QUARANTINE, QUARANTINED
 from okx_funding.scheduler.bisection import INCONCLUSIVE_AFTER, Bisection, named_in
+from okx_funding.scheduler.context import MAX_REFUSALS
 from okx_funding.scheduler.pending import PendingKey
+from okx_funding.scheduler.quarantine import QUARANTINE, QUARANTINED
 from okx_funding.wire.codes import ERROR_OF_CODE
 from tests.support import ASSETS, at_exchange, failure_of, some, someone, virtually
 from tests.wireless import (
@@ -362,9 +363,9 @@ async def test_a_part_that_fails_for_good_fails_its_own_callers_only():
 
 async def test_refusals_without_end_end_the_inquest_too():
     async with Wireless(bad={"K7"}) as session:
-        client = session.client(max_refusals=2)
+        client = session.client()
         okx = session.okx
-        okx.next = [okx.answer, busy, busy]
+        okx.next = [okx.answer, *[busy] * MAX_REFUSALS]
         ended = await outcomes(*map(client.get_non_tradable_assets, TWENTY))
         failed = [each for each in ended if isinstance(each, RateLimitError)]
         assert len(failed) == len(okx.asked[1])
@@ -412,7 +413,7 @@ async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest
         client = session.client()
         calls = {key: asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY}
         await asyncio.sleep(0)
-        boarding = client._lanes[ASSETS].dispatcher._unstarted
+        boarding = client._calls.lanes[ASSETS].dispatcher._unstarted
         while not (session.okx.sent and boarding):  # noqa: ASYNC110
             await asyncio.sleep(0)
         (part,) = boarding
@@ -609,7 +610,7 @@ async def test_suspicion_ends_with_time():
         await asyncio.sleep(QUARANTINE + 1)
         await client.get_non_tradable_assets(["A", "BAD"])
         assert session.okx.asked[-1] == ("A", "BAD")
-        assert not client._lanes[ASSETS].batcher._quarantine
+        assert not client._calls.lanes[ASSETS].batcher._keys.quarantine
 
 
 async def test_suspects_are_bounded_in_number():
@@ -619,7 +620,7 @@ async def test_suspects_are_bounded_in_number():
         await asyncio.gather(*(refused(client, key) for key in keys[:20]))
         for key in keys[20:]:
             await refused(client, key)
-        suspects = client._lanes[ASSETS].batcher._quarantine
+        suspects = client._calls.lanes[ASSETS].batcher._keys.quarantine
         assert len(suspects) == QUARANTINED
         assert keys[-1] in suspects
         assert keys[0] not in suspects

@@ -17,8 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from okx_funding import RateLimit
-from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket, _nth
-from okx_funding.ratelimit.slot import GUARD, REFUSAL_COOLDOWN, Freezer, RoundTrips, Slot
+from okx_funding.ratelimit.backoff import REFUSAL_COOLDOWN, RefusalBackoff
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.ratelimit.forecast import nth_slot_at
+from okx_funding.ratelimit.interface import Claim
+from okx_funding.ratelimit.merging import assume_spent, is_abandoned, is_over, merge, rebind
+from okx_funding.ratelimit.pacer import SMOOTH
+from okx_funding.ratelimit.round_trips import RoundTrips
+from okx_funding.ratelimit.slot import GUARD, Slot
+from okx_funding.ratelimit.slot_pool import STILL_ON_ITS_WAY
 from okx_funding.simulator import make_judge
 from tests.machines.clock import Clock, Hands
 
@@ -382,10 +389,10 @@ def test_after_a_suspended_hour_no_more_than_the_limit_leaves(hands):
 
 
 def test_an_answer_to_what_was_sent_before_a_freeze_ends_no_trouble():
-    freezer, limit = Freezer(), RateLimit(6)
-    pauses = [freezer.refused(at, at, limit, REFUSAL_COOLDOWN, None)[0] for at in (0.0, 2.0)]
-    freezer.succeeded(1.9)
-    pauses.append(freezer.refused(5.0, 5.0, limit, REFUSAL_COOLDOWN, None)[0])
+    backoff, limit = RefusalBackoff(), RateLimit(6)
+    pauses = [backoff.refused(at, at, limit, REFUSAL_COOLDOWN, None)[0] for at in (0.0, 2.0)]
+    backoff.succeeded(1.9)
+    pauses.append(backoff.refused(5.0, 5.0, limit, REFUSAL_COOLDOWN, None)[0])
     assert pauses == pytest.approx([1 + GUARD, 2 + GUARD, 4 + GUARD])
 
 
@@ -622,7 +629,7 @@ def test_what_both_sent_counts_together(hands):
     heir, other = two(hands)
     heir.give("answered", 0.0, *heir.take(0.0, n=2))
     other.give("answered", 0.5, *other.take(0.5, n=3))
-    heir.bucket.absorb(other.bucket, 0.6)
+    merge(other.bucket, heir.bucket, 0.6)
     assert len(heir.take(0.6, n=9)) == 1
     assert len(heir.take(HELD, n=9)) == 2
     assert len(heir.take(0.5 + HELD, n=9)) == 3
@@ -632,7 +639,7 @@ def test_more_than_the_limit_is_worked_off_first(hands):
     heir, other = two(hands)
     heir.give("answered", 0.0, *heir.take(0.0, n=6))
     other.give("answered", 0.5, *other.take(0.5, n=6))
-    heir.bucket.absorb(other.bucket, 0.6)
+    merge(other.bucket, heir.bucket, 0.6)
     assert heir.take(0.5 + HELD - 0.001, n=9) == []
     assert len(heir.take(0.5 + HELD, n=9)) == 6
 
@@ -640,10 +647,10 @@ def test_more_than_the_limit_is_worked_off_first(hands):
 @pytest.mark.parametrize("order", [1, -1])
 def test_what_is_on_its_way_comes_back_to_the_heir(hands, order):
     heir, other = two(hands, RateLimit(2), RateLimit(2))
-    flying = [(heir, *heir.take(0.0)), *((other, slot) for slot in other.take(0.0, n=2))]
-    heir.bucket.absorb(other.bucket, 0.1)
+    in_flight = [(heir, *heir.take(0.0)), *((other, slot) for slot in other.take(0.0, n=2))]
+    merge(other.bucket, heir.bucket, 0.1)
     assert (heir.bucket.in_flight, other.bucket.in_flight) == (3, 0)
-    for owner, slot in flying[::order]:
+    for owner, slot in in_flight[::order]:
         owner.give("answered", 0.2, slot)
     assert heir.take(1.1, n=9) == []
     assert len(heir.take(0.2 + HELD, n=9)) == 2
@@ -654,7 +661,7 @@ def test_what_is_on_its_way_comes_back_to_the_heir(hands, order):
 def test_however_it_comes_back_it_comes_to_the_heir(hands, how):
     heir, other = two(hands, RateLimit(2), RateLimit(2))
     slots = other.take(0.0, n=2)
-    heir.bucket.absorb(other.bucket, 0.1)
+    merge(other.bucket, heir.bucket, 0.1)
     other.give(how, 0.2, *slots)
     assert (heir.bucket.in_flight, heir.bucket.refusals) == (0, 2 * (how == "refused"))
     assert len(heir.take(100.0, n=9)) == 2
@@ -663,7 +670,7 @@ def test_however_it_comes_back_it_comes_to_the_heir(hands, how):
 def test_a_freeze_of_either_freezes_both(hands):
     heir, other = two(hands)
     other.give("refused", 0.0, *other.take(0.0))
-    heir.bucket.absorb(other.bucket, 0.1)
+    merge(other.bucket, heir.bucket, 0.1)
     assert heir.take(0.9) == []
     assert heir.bucket.shared_with_others(0.9)
 
@@ -671,7 +678,7 @@ def test_a_freeze_of_either_freezes_both(hands):
 def test_two_paces_become_one(hands):
     heir, other = hands(RateLimit(6, spread=True)), hands(RateLimit(6, spread=True))
     other.take(0.0)
-    heir.bucket.absorb(other.bucket, 0.1)
+    merge(other.bucket, heir.bucket, 0.1)
     assert heir.take(SMOOTH / 6 - 0.001) == []
     assert heir.take(SMOOTH / 6)
 
@@ -682,7 +689,7 @@ def test_what_both_counted_is_counted_together(hands):
         (slot,) = each.take(at)
         each.bucket.load(slot, 3, 4)
         each.give("refused", at, slot)
-    heir.bucket.absorb(other.bucket, 5.5)
+    merge(other.bucket, heir.bucket, 5.5)
     told = heir.bucket
     assert (told.sent, told.refusals, told.keys_sent, told.callers_served) == (2, 2, 6, 8)
     assert told.utilisation(6.0) == pytest.approx(1 / 6), "since the earlier of both"
@@ -692,7 +699,7 @@ def test_what_either_was_refused_goes_on_for_both(hands):
     heir, other = two(hands)
     other.give("refused", 0.1, *other.take(0.0))
     other.give("refused", 2.1, *other.take(2.0))
-    heir.bucket.absorb(other.bucket, 2.2)
+    merge(other.bucket, heir.bucket, 2.2)
     (slot,) = heir.take(5.0)
     heir.give("refused", 5.1, slot)
     assert heir.bucket.frozen_until == pytest.approx(5.1 + 4 + GUARD), "the third in a row"
@@ -703,7 +710,7 @@ def test_what_one_sent_before_the_other_was_refused_is_the_same_trouble(hands):
     heir, other = two(hands)
     slots = heir.take(0.0)
     other.give("refused", 0.1, *other.take(0.0))
-    heir.bucket.absorb(other.bucket, 0.2)
+    merge(other.bucket, heir.bucket, 0.2)
     heir.give("refused", 0.3, *slots)
     assert heir.bucket.frozen_until == pytest.approx(0.3 + 1 + GUARD)
 
@@ -713,7 +720,7 @@ def test_claims_of_either_rule_both(hands):
     one, two_ = Owner(), Owner()
     heir.bucket.claim(one, Claim(RateLimit(6)), 0.0)
     other.bucket.claim(two_, Claim(RateLimit(2)), 0.0)
-    heir.bucket.absorb(other.bucket, 0.0)
+    merge(other.bucket, heir.bucket, 0.0)
     assert heir.bucket.limit == RateLimit(2)
     assert not other.bucket.claims
 
@@ -725,7 +732,7 @@ def test_a_history_that_one_of_them_forgot_is_not_taken_as_empty(hands):
     for at in (0.0, 2.0, 4.0):
         other.give("answered", at, *other.take(at, n=2))
     other.bucket.claim(two_, Claim(RateLimit(6, 1.0)), 4.0)
-    heir.bucket.absorb(other.bucket, 4.1)
+    merge(other.bucket, heir.bucket, 4.1)
     assert heir.take(9.9, n=9) == [], "six within the last ten seconds"
     heir.bucket.release(two_, 9.9)
     assert len(heir.take(12.01, n=9)) == 4
@@ -736,18 +743,18 @@ def test_what_the_other_forgot_the_heir_does_not_take_for_nothing(hands):
     owner = Owner()
     for at in (0.0, 2.0):
         other.give("answered", at, *other.take(at, n=2))
-    heir.bucket.absorb(other.bucket, 2.1)
+    merge(other.bucket, heir.bucket, 2.1)
     heir.bucket.claim(owner, Claim(RateLimit(6, 10.0)), 2.2)
     assert heir.take(9.9, n=9) == []
     assert len(heir.take(10.01, n=9)) == 4
 
 
-def test_an_heir_that_was_absorbed_itself_passes_slots_on(hands):
+def test_a_bucket_that_was_merged_itself_passes_slots_on(hands):
     first, second = two(hands)
     third = hands(RateLimit(6))
     slots = first.take(0.0)
-    second.bucket.absorb(first.bucket, 0.1)
-    third.bucket.absorb(second.bucket, 0.2)
+    merge(first.bucket, second.bucket, 0.1)
+    merge(second.bucket, third.bucket, 0.2)
     first.give("answered", 0.3, *slots)
     assert third.bucket.in_flight == 0
     assert len(third.take(0.3, n=9)) == 5
@@ -764,28 +771,28 @@ def monotonic(monkeypatch):
     return moment
 
 
-def test_history_is_carried_over_to_another_loops_clock(hands, monotonic):
+def test_history_is_rebound_to_another_loops_clock(hands, monotonic):
     bucket = hands(RateLimit(6))
     bucket.clock.now = 500.0
     bucket.give("answered", 500.0, *bucket.take(500.0, n=4))
     monotonic[0] += 0.4
-    heir = Hands(bucket.clock, bucket.bucket.carried_over(7.0))  # 0.4 s later by another clock
+    heir = Hands(bucket.clock, rebind(bucket.bucket, 7.0))  # 0.4 s later by another clock
     assert len(heir.take(7.0, n=9)) == 2
     assert heir.take(7.59, n=9) == []
     assert len(heir.take(7.61, n=9)) == 4
 
 
-def test_utilisation_is_carried_over_to_another_loops_clock(hands, monotonic):
+def test_utilisation_is_rebound_to_another_loops_clock(hands, monotonic):
     bucket = hands(RateLimit(2))
     bucket.take(500.0)
-    assert bucket.bucket.carried_over(7.0).utilisation(9.0) == bucket.bucket.utilisation(502.0)
+    assert rebind(bucket.bucket, 7.0).utilisation(9.0) == bucket.bucket.utilisation(502.0)
 
 
 def test_what_was_forgotten_is_not_taken_for_nothing_in_another_loop(hands, monotonic):
     bucket, owner = hands(RateLimit(2)), Owner()
     for at in (0.0, 2.0):
         bucket.give("answered", at, *bucket.take(at, n=2))
-    heir = Hands(bucket.clock, bucket.bucket.carried_over(102.0))
+    heir = Hands(bucket.clock, rebind(bucket.bucket, 102.0))
     heir.bucket.claim(owner, Claim(RateLimit(6, 10.0)), 102.1)
     assert heir.take(109.9, n=9) == []
     assert len(heir.take(110.01, n=9)) == 4
@@ -796,42 +803,42 @@ def test_what_a_closed_loop_left_on_the_wire_is_waited_for(hands, monotonic, lat
     bucket = hands(RateLimit(2))
     bucket.take(0.0)
     monotonic[0] += STILL_ON_ITS_WAY + HELD + later
-    assert bucket.bucket.abandoned() is abandoned
+    assert is_abandoned(bucket.bucket) is abandoned
 
 
 def test_what_was_on_its_way_in_a_loop_that_is_no_more_counts(hands, monotonic):
     bucket = hands(RateLimit(2))
     bucket.take(0.0, n=2)
     monotonic[0] += 0.1
-    heir = Hands(bucket.clock, bucket.bucket.carried_over(0.0))
+    heir = Hands(bucket.clock, rebind(bucket.bucket, 0.0))
     assert heir.take(0.9 + STILL_ON_ITS_WAY, n=9) == []
     assert len(heir.take(0.91 + STILL_ON_ITS_WAY, n=9)) == 2
 
 
-def test_history_is_carried_over_twice(hands, monotonic):
+def test_history_is_rebound_twice(hands, monotonic):
     bucket = hands(RateLimit(1, 60.0))
     bucket.give("refused", 0.0, *bucket.take(0.0), retry_after=20.0)
     monotonic[0] += 10
-    middle = bucket.bucket.carried_over(100_000.0)
+    middle = rebind(bucket.bucket, 100_000.0)
     monotonic[0] += 10
-    last = Hands(bucket.clock, middle.carried_over(5.0))
+    last = Hands(bucket.clock, rebind(middle, 5.0))
     assert last.take(44.9) == []
     assert last.take(45.1)
     assert last.bucket.sent == 2
     assert last.bucket.refusals == 1
 
 
-def test_refusals_are_carried_over_to_another_loops_clock(hands, monotonic):
+def test_refusals_are_rebound_to_another_loops_clock(hands, monotonic):
     bucket = hands(RateLimit(6))
     bucket.give("refused", 500.0, *bucket.take(500.0))
-    heir = bucket.bucket.carried_over(7.0)
+    heir = rebind(bucket.bucket, 7.0)
     assert heir.frozen_until == pytest.approx(7 + HELD)
     assert [heir.shared_with_others(at) for at in (66.9, 67.1)] == [True, False]
 
 
 def test_a_silent_start_waits_one_window(hands):
     bucket = hands(RateLimit(6))
-    bucket.bucket.start_silent(3.0)
+    assume_spent(bucket.bucket, 3.0)
     assert bucket.take(3.9, n=9) == []
     assert len(bucket.take(3.0 + HELD, n=9)) == 6
 
@@ -844,7 +851,7 @@ def test_turns_are_reckoned_as_they_would_happen(times, n, cycle):
     queue = sorted(times)
     for _ in range(n):
         heapq.heapreplace(queue, queue[0] + cycle)
-    assert _nth(sorted(times), n, cycle) == pytest.approx(queue[0])
+    assert nth_slot_at(sorted(times), n, cycle) == pytest.approx(queue[0])
 
 
 @pytest.mark.parametrize("limit", LIMITS, ids=str)
@@ -910,21 +917,21 @@ def test_utilisation_of_a_young_bucket_counts_from_its_first_request(hands):
 
 def test_a_bucket_is_over_when_nothing_of_it_matters(hands):
     bucket, owner = hands(RateLimit(1)), Owner()
-    assert bucket.bucket.over(0.0)
+    assert is_over(bucket.bucket, 0.0)
     bucket.bucket.claim(owner, Claim(RateLimit(1)), 0.0)
-    assert not bucket.bucket.over(0.0)
+    assert not is_over(bucket.bucket, 0.0)
     slots = bucket.take(0.0)
     bucket.bucket.release(owner, 0.0)
-    assert not bucket.bucket.over(9.0)
+    assert not is_over(bucket.bucket, 9.0)
     bucket.give("answered", 9.0, *slots)
-    assert not bucket.bucket.over(9.9)
-    assert bucket.bucket.over(9.0 + HELD)
+    assert not is_over(bucket.bucket, 9.9)
+    assert is_over(bucket.bucket, 9.0 + HELD)
 
 
 def test_a_bucket_that_is_frozen_is_not_over(hands):
     bucket = hands(RateLimit(1))
     bucket.give("refused", 0.0, *bucket.take(0.0), retry_after=20.0)
-    assert [bucket.bucket.over(at) for at in (20.0, 20.1)] == [False, True]
+    assert [is_over(bucket.bucket, at) for at in (20.0, 20.1)] == [False, True]
 
 
 async def test_taking_and_giving_never_suspends():

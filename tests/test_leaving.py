@@ -202,7 +202,7 @@ async def test_who_leaves_in_a_back_off_takes_nobody_along():
             asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in ("GONE", "STAYS")
         )
         await asyncio.sleep(0.04)
-        assert client._lanes[ASSETS].dispatcher._backing_off
+        assert client._calls.lanes[ASSETS].dispatcher._backing_off
         await leave(gone)
         assert names(await stays) == ["STAYS"]
         assert session.okx.asked[1:] == [("STAYS",)]
@@ -304,15 +304,15 @@ async def test_closed_deadlines_never_fire():
 async def test_a_caller_that_has_gone_is_not_kept_alive(how, monkeypatch):
     async with Wireless(latency=0.2, bad={"K0"} if how == "refused" else set()) as session:
         client = session.client(max_retries=0)
-        lane_of = client._ask
-        tickets = []
+        ask_of = client._calls.ask
+        waiters = []
 
-        def ask(*args):
-            ticket = lane_of(*args)
-            tickets.append(weakref.ref(ticket))
-            return ticket
+        def ask(*args, **options):
+            waiter = ask_of(*args, **options)
+            waiters.append(weakref.ref(waiter))
+            return waiter
 
-        monkeypatch.setattr(client, "_ask", ask)
+        monkeypatch.setattr(client._calls, "ask", ask)
         if how == "failed":
             session.okx.next = [unavailable]
         timeout = 0.1 if how == "late" else 9
@@ -328,7 +328,7 @@ async def test_a_caller_that_has_gone_is_not_kept_alive(how, monkeypatch):
         await asyncio.sleep(5)
         del tasks
         gc.collect()
-        assert [each() for each in tickets] == [None] * 3
+        assert [each() for each in waiters] == [None] * 3
         await nothing_left(session)
 
 
@@ -336,7 +336,7 @@ async def test_a_lane_with_nobody_in_it_dies_with_its_client():
     async with Wireless() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
-        lane = weakref.ref(client._lanes[ASSETS])
+        lane = weakref.ref(client._calls.lanes[ASSETS])
         await client.aclose()
         del client
         await asyncio.sleep(2)

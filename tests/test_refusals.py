@@ -10,9 +10,11 @@ from email.utils import format_datetime
 
 import pytest
 
-from okx_funding import HTTPStatusError, RateLimit, RateLimitError
-from okx_funding.ratelimit.bucket import Claim, TokenBucket
-from okx_funding.ratelimit.slot import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
+from okx_funding import HTTPStatusError, Policy, RateLimit, RateLimitError
+from okx_funding.ratelimit.backoff import LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
+from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.ratelimit.interface import Claim
+from okx_funding.ratelimit.slot import GUARD
 from okx_funding.simulator import Fault
 from okx_funding.wire.response import Response
 from tests.machines.clock import Clock, Hands
@@ -34,7 +36,7 @@ def busy(_):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].line.bucket
+    return client._calls.lanes[endpoint].queue.bucket
 
 
 def calls_of(client, keys):
@@ -191,13 +193,13 @@ async def test_a_refused_slot_stays_out_for_a_while():
 
 
 async def test_the_cooldown_can_be_turned_off():
-    async with Road() as road, road.client(refusal_cooldown=0) as client:
+    async with Road() as road, road.client(policy=Policy(refusal_cooldown=0)) as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 5) == 6
 
 
 async def test_the_time_is_a_setting():
-    async with Road() as road, road.client(refusal_cooldown=4) as client:
+    async with Road() as road, road.client(policy=Policy(refusal_cooldown=4)) as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 3.9) == 5
         assert await most_at(road, client, refused + 6) == 6
@@ -275,17 +277,9 @@ async def test_refused_ten_times_in_a_row_the_callers_of_that_batch_are_told():
         assert client.statistics().refused == 10
 
 
-@pytest.mark.parametrize("most", [1, 3])
-async def test_how_many_is_a_setting(most):
-    async with Road(RateLimit(1)) as road, road.client(max_refusals=most) as client:
-        road.next = [busy] * most
-        await failure_of(client.get_non_tradable_assets("CELT"), RateLimitError)
-        assert len(road.trips) == most
-
-
 async def test_whoever_joins_later_has_refusals_of_its_own():
-    async with Road(RateLimit(1)) as road, road.client(max_refusals=3) as client:
-        road.next = [busy] * 4
+    async with Road(RateLimit(1)) as road, road.client() as client:
+        road.next = [busy] * 11
         first = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
         await asyncio.sleep(2)  # two refusals so far
         second = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))

@@ -22,9 +22,9 @@ from okx_funding import (
     WrongLoopError,
 )
 from okx_funding.api.account import GET_SYSTEM_TIME
-from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
-from okx_funding.session import Profile
+from okx_funding.scheduler.context import Context, Policy
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.machines.road import Road, batches
@@ -41,7 +41,7 @@ def nameless(credentials=None):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].queue.bucket
+    return client._calls.lanes[endpoint].queue.bucket
 
 
 async def bucket_after_a_call(client):
@@ -60,7 +60,7 @@ async def ask(client, n, name="C"):
     ("other", "shared"),
     [
         ({}, True),
-        ({"max_retries": 0, "request_timeout": 3.0, "max_queue": 5}, True),
+        ({"max_retries": 0, "request_timeout": 3.0, "policy": Policy(max_queue=5)}, True),
         ({"observer": print}, True),
         ({"demo": True}, False),
         ({"base_url": "https://eea.okx.com"}, False),
@@ -121,7 +121,7 @@ async def test_each_endpoint_has_a_bucket_of_its_own():
 async def test_what_okx_counts_by_address_all_users_of_a_host_share():
     async with Road() as road:
         lanes = [
-            road.lane(GET_SYSTEM_TIME, Profile(owner, origin, demo), Claim(GET_SYSTEM_TIME.limits[0]))
+            road.lane(GET_SYSTEM_TIME, Context(owner, origin, demo))
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
@@ -287,7 +287,7 @@ async def test_identify_is_limited_by_itself():
             road.uids[key.api_key] = "9005"
             await client.get_user_id()
         assert road.refused == []
-        assert len({client._lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        assert len({client._calls.lanes["get_account_config"].queue.bucket for client in clients}) == 1
         bucket = clients[0].statistics().buckets[0]
         assert (bucket.endpoint, bucket.count, bucket.period) == ("get_account_config", 5, 2.0)
 
@@ -460,7 +460,7 @@ async def test_whoever_is_gone_leaves_no_lane_no_line_and_no_bucket(registry, mo
         for _ in range(200):
             async with road.client() as client:
                 await client.get_non_tradable_assets("CELT")
-                lane = client._lanes[ASSETS]
+                lane = client._calls.lanes[ASSETS]
                 gone += [weakref.ref(lane), weakref.ref(lane.queue), weakref.ref(lane.queue.bucket)]
             del lane
             await asyncio.sleep(1.2)

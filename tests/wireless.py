@@ -16,8 +16,9 @@ from typing import Any
 from okx_funding import ConnectError, FundingClient, ProtocolError, Session
 from okx_funding.api.spec import Endpoint
 from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
-from okx_funding.session import Profile
+from okx_funding.scheduler.context import Context
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from tests.support import row, someone
@@ -136,7 +137,7 @@ class Wireless(Session):
         return FundingClient(credentials, session=self, **options)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
+        self, context: Context, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         okx, loop = self.okx, asyncio.get_running_loop()
         _, _, query = request.target.partition("?ccy=")
@@ -190,16 +191,16 @@ async def nothing_left(session: Session) -> None:
         batcher = lane.batcher
         assert (batcher.callers, batcher.queued) == (0, 0), lane
         for place in (
-            batcher._waiting,
-            batcher._bisections,
-            batcher._suspects,
-            batcher._long,
-            batcher._out,
+            batcher._keys.by_key,
+            batcher.bisections._idle,
+            batcher.bisections.suspects,
+            batcher._keys.long,
+            batcher._batches,
             lane.dispatcher._backing_off,
         ):
             assert not place, (lane, place)
         bucket = lane.queue.bucket
         assert isinstance(bucket, TokenBucket)
-        assert not bucket._out, lane
+        assert not bucket.slots.in_flight, lane
     if session._deadlines is not None:
         assert not any(tickets for tickets, _ in session._deadlines._timers.values())

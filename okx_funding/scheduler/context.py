@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from okx_funding.auth.credentials import Credentials
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.ratelimit.slot import REFUSAL_COOLDOWN
+from okx_funding.ratelimit.backoff import REFUSAL_COOLDOWN
 from okx_funding.telemetry.events import Observer
 
 MAX_REFUSALS = 10

@@ -55,5 +55,5 @@ class Hands:
     def frees(self, n: int = 1) -> float:
         """When so many slots are free at once."""
         bucket, now = self.bucket, self.clock.now
-        moments = [now, bucket.frozen_until, *(free_at for free_at, _, _ in bucket._idle)]
+        moments = [now, bucket.frozen_until, *(free_at for free_at, _, _ in bucket.slots.idle)]
         return min(at for at in moments if at >= now and bucket.slots_free(at) >= n)

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
 
 from okx_funding import RateLimit
 from okx_funding.ratelimit.bucket import STILL_ON_ITS_WAY, Claim, TokenBucket
+from okx_funding.ratelimit.merging import merge
 from okx_funding.ratelimit.slot import GUARD, Slot
 from tests.machines.clock import Clock
 
@@ -318,7 +319,7 @@ class Changing(Bucketed):
         heir, other = self.sides_now if first else reversed(self.sides_now)
         self.doubt(heir)
         self.doubt(other)
-        self.clock(lambda: heir.bucket.absorb(other.bucket, self.clock.now))
+        self.clock(lambda: merge(other.bucket, heir.bucket, self.clock.now))
         heir.certain_from = max(heir.certain_from, other.certain_from)
         heir.requests = sorted([*heir.requests, *other.requests], key=lambda each: each.sent_at)
         heir.flying += other.flying

@@ -37,9 +37,10 @@ from okx_funding import (
     wire,
 )
 from okx_funding.api.spec import Endpoint
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
-from okx_funding.session import Profile
+from okx_funding.scheduler.context import MAX_REFUSALS, Context
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop
 from tests.wireless import (
@@ -62,7 +63,7 @@ T = TypeVar("T")
 
 HOT = ["A", "B", "C", "D", "E", "NONE", "F2", "G"]
 ALPHABET = [*HOT, *(f"K{number}" for number in range(55)), "NOTHING"]
-MAX_RETRIES, MAX_REFUSALS = 2, 3
+MAX_RETRIES = 2
 WAY = 0.004
 """Seconds from a request's leaving to its arrival, and from an answer to its reading."""
 
@@ -118,7 +119,7 @@ class Told(Wireless):
         self.by_itself = False
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, request: wire.Request
+        self, context: Context, host: Host, endpoint: Endpoint, request: wire.Request
     ) -> Response:
         loop = asyncio.get_running_loop()
         _, _, query = request.target.partition("?ccy=")
@@ -186,7 +187,6 @@ class LaneMachine(RuleBasedStateMachine):
                 credentials=user,
                 rate_limits={ASSETS: self.limit},
                 max_retries=MAX_RETRIES,
-                max_refusals=MAX_REFUSALS,
             )
             for _ in range(2)
         ]

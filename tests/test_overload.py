@@ -263,7 +263,7 @@ async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
         batch = batcher.take(0.0)
         assert batch is not None
         began = time.process_time()
-        assert dispatcher._rows_by_key(batch, rows)("K") == rows
+        assert dispatcher._rows_by_key(batch, rows)["K"] == rows
         assert time.process_time() - began <= 0.15  # ten times what it takes
         batcher.over(batch)
         batcher._resolver.callers = 0

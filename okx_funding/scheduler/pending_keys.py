@@ -40,7 +40,7 @@ class PendingKeys:
 
     def __len__(self) -> int:
         """Count the keys in the queues."""
-        return len(self.shared) + len(self.alone)
+        return self.shared.length + self.alone.length
 
     def rank_of_newcomer(self, priority: int, now: float) -> Rank:
         """Give the rank that a key of ``priority`` would have that came now."""
@@ -66,7 +66,9 @@ class PendingKeys:
 
     def enqueue(self, pending: PendingKey, priority: int, now: float) -> None:
         """Queue ``pending`` as one that came now."""
-        self.set_rank(pending, priority, now)
+        self._serial += 1
+        pending.priority = priority
+        pending.rank = (now - priority * AGING, self._serial)
         self.enqueue_by_rank(pending, now)
 
     def enqueue_by_rank(self, pending: PendingKey, now: float) -> None:
@@ -90,19 +92,24 @@ class PendingKeys:
 
     def pop_batch(self, now: float) -> list[PendingKey]:
         """Take out the keys of the next request."""
+        first = self.first() if self.alone.length else None
+        if first is not None and first.alone:
+            return self._take(self.alone.pop(1), now)
         batch: list[PendingKey] = []
-        first = self.first()
-        while first is not None and len(batch) < self.batch_size:
-            pending = (self.alone if first.alone else self.shared).pop()
+        while self.shared.length and len(batch) < self.batch_size:
+            # One by one while a long call waits: its next chunk is queued when the last key of
+            # one has left, and may come before others.
+            most = 1 if self.long else self.batch_size - len(batch)
+            batch += self._take(self.shared.pop(most), now)
+        return batch
+
+    def _take(self, popped: list[PendingKey], now: float) -> list[PendingKey]:
+        for pending in popped:
             pending.state = IN_FLIGHT
             del self.by_key[pending.key]
-            batch.append(pending)
             if pending.chunk_of is not None:
                 self._left_queue(pending, now)
-            if pending.alone:
-                break
-            first = self.shared.first()
-        return batch
+        return popped
 
     def drop(self, pending: PendingKey) -> None:
         """Forget ``pending``, which nobody wants."""

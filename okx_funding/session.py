@@ -392,7 +392,7 @@ class Session:
             context.origin + request.target,
             headers,
             request.body,
-            label=str(endpoint),
+            label=f"{endpoint.method} {endpoint.path}",
             timeout=context.request_timeout,
             fresh=fresh,
         )

@@ -214,7 +214,7 @@ async def test_the_queue_keeps_the_order_whatever_is_added_and_removed():
     left = sorted(rank for n, rank in enumerate(ranks) if n % 3)
     assert queue.count_before((5000, 0)) == sum(rank < (5000, 0) for rank in left)
     assert [each.rank for each in queue] == left
-    assert [queue.pop().rank for _ in range(len(queue))] == left
+    assert [queue.pop(1)[0].rank for _ in range(len(queue))] == left
 
 
 @pytest.mark.parametrize(

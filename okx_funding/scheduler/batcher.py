@@ -65,6 +65,9 @@ class Batcher:
         by_key = waiting.by_key
         if max_age is not None:
             keys = self._recall(waiter, now - max_age)
+        elif len(keys) <= self.batch_size and not suspects:
+            if waiting.enqueue_new(waiter, priority, now):
+                return True
         chunks = None
         if len(keys) > self.batch_size:
             chunks = waiter.chunks = waiting.long[waiter] = Chunks(priority)
@@ -77,7 +80,7 @@ class Batcher:
                     waiting.set_rank(pending, priority, now)
             if pending.state is LATER:
                 if chunks is None:
-                    waiting.enqueue(pending, priority, now)
+                    waiting.enqueue(pending, now, priority)
                     queued = True
                 else:
                     chunks.later.append(pending)
@@ -143,8 +146,10 @@ class Batcher:
 
     def is_ready(self) -> bool:
         """Tell whether there is something to send."""
-        keys = self._keys
-        return bool(keys.shared.length or keys.alone.length or self.bisections.next())
+        keys, bisections = self._keys, self.bisections
+        if keys.shared.length or keys.alone.length:
+            return True
+        return bool(bisections.idle) and bisections.next() is not None
 
     def rank(self) -> Rank:
         """Give the rank of what is sent next."""
@@ -166,11 +171,11 @@ class Batcher:
 
     def take(self, now: float) -> Batch | None:
         """Choose what the request that leaves now asks for; None when nobody waits."""
-        bisection = self.bisections.choose()
+        bisection = self.bisections.choose() if self.bisections.idle else None
         if bisection is not None:
             batch = self.bisections.take_group(bisection)
             batch.set_state(IN_FLIGHT)
-        elif self._keys:
+        elif self._keys.shared.length or self._keys.alone.length:
             batch = Batch(self._keys.pop_batch(now))
         else:
             return None
@@ -220,7 +225,7 @@ class Batcher:
             if pending.key in self.bisections.suspects:
                 pending.state = HELD
             else:
-                self._keys.enqueue_by_rank(pending, now)
+                self._keys.enqueue(pending, now)
 
     def over(self, batch: Batch) -> None:
         """Forget a batch: nobody waits for it, or not for this one."""
@@ -236,7 +241,7 @@ class Batcher:
         for key, pending in batch.pending.items():
             rows = rows_by_key[key]
             pending.state = DONE
-            if quarantine:
+            if quarantine.until:
                 quarantine.discard(key)
             if remember:
                 self._answers.put(key, batch.sent_at, rows)

@@ -136,7 +136,8 @@ class Dispatcher:
 
     def take(self, now: float) -> Any:
         """Take a slot for a request that leaves now."""
-        return self.bucket.take(now)
+        bucket = self.bucket if self._others else self.queue.bucket
+        return bucket.take(now)
 
     def free_at(self, now: float) -> float:
         """When its host and its further limits let it send."""
@@ -255,7 +256,7 @@ class Dispatcher:
         try:
             try:
                 request = build_request(
-                    self.endpoint, params_of(self.endpoint, batch.keys, self.args)
+                    self.endpoint, params_of(self.endpoint, batch.pending, self.args)
                 )
                 response = await self._send(self.endpoint, request)
                 fresh = response.fresh

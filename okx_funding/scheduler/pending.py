@@ -165,6 +165,21 @@ class PendingQueue:
         else:
             last[index] = piece[-1]
 
+    def extend(self, entries: list[Entry]) -> None:
+        """Put in several in their order; most often they come after all others."""
+        pieces, last = self._pieces, self._last
+        if not pieces:
+            pieces.append(entries)
+            last.append(entries[-1])
+            self.length = len(entries)
+        elif entries[0] > last[-1] and len(pieces[-1]) < self.PIECE:
+            pieces[-1] += entries
+            last[-1] = entries[-1]
+            self.length += len(entries)
+        else:
+            for _, _, pending in entries:
+                self.add(pending)
+
     def remove(self, pending: PendingKey) -> None:
         """Take out ``pending``."""
         entry = (*pending.rank, pending)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
 
 from okx_funding.ratelimit.pacer import acquire_now
 from okx_funding.scheduler.retry import RETRY_AFTER_CAP, RetryBudget
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 _GATE = 1.0
 _FIRST_GATE = 0.1

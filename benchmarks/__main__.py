@@ -11,6 +11,7 @@ from . import charts, page
 from .harness import Benchmark, Options, missing, tell
 
 NAMES = (
+    "trace",
     "buckets",
     "call",
     "observers",

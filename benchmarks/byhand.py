@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,9 +17,7 @@ import msgspec
 from yarl import URL
 
 from okx_funding import Credentials
-from okx_funding.api import NonTradableAsset
-from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
-from okx_funding.wire.response import Response, parse_response
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS, NonTradableAsset
 
 from .harness import missing, optional
 
@@ -26,6 +25,7 @@ PATH = GET_NON_TRADABLE_ASSETS.path
 
 Call = Callable[[Sequence[str]], Awaitable[object]]
 """Asks for the non-tradable assets of some currencies."""
+Close = Callable[[], Awaitable[Any]]
 
 
 class TextAsset(msgspec.Struct, rename="camel"):
@@ -56,6 +56,7 @@ class TextAnswer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(TextAnswer).decode
+_plain = re.compile(r"-?[0-9]+(?:[.][0-9]+)?").fullmatch
 
 
 def textbook_headers(parts: tuple[str, str, str], method: str, target: str) -> dict[str, str]:
@@ -83,21 +84,53 @@ def bare(http: aiohttp.ClientSession, base_url: str) -> Call:
     return call
 
 
+def _amount(text: str) -> Decimal:
+    if _plain(text) is None:
+        raise ValueError(f"not a plain decimal: {text!r}")
+    return Decimal(text)
+
+
+def _asset(row: TextAsset) -> NonTradableAsset:
+    return NonTradableAsset(
+        ccy=row.ccy,
+        name=row.name,
+        logo_link=row.logo_link,
+        bal=_amount(row.bal),
+        can_wd=row.can_wd,
+        chain=row.chain,
+        min_wd=_amount(row.min_wd) if row.min_wd else None,
+        wd_all=row.wd_all,
+        fee=_amount(row.fee) if row.fee else None,
+        fee_ccy=row.fee_ccy,
+        burning_fee_rate=_amount(row.burning_fee_rate) if row.burning_fee_rate else None,
+        ct_addr=row.ct_addr,
+        wd_tick_sz=int(row.wd_tick_sz) if row.wd_tick_sz else None,
+        need_tag=row.need_tag,
+    )
+
+
 def by_hand(http: aiohttp.ClientSession, base_url: str, credentials: Credentials) -> Call:
-    """Signed as in the textbook, and decoded into the same structs as this project's."""
+    """The yardstick: signed as in the textbook, status, code and every amount checked.
+
+    It gives the same public structs, and uses nothing of this project's decoder or transport.
+    """
     parts = credentials.reveal()
 
     async def call(ccy: Sequence[str]) -> list[NonTradableAsset]:
         target = f"{PATH}?ccy={','.join(ccy)}"
         headers = textbook_headers(parts, "GET", target)
         async with http.get(URL(base_url + target, encoded=True), headers=headers) as answer:
-            body = await answer.read()
-            return parse_response(GET_NON_TRADABLE_ASSETS, Response(answer.status, body))
+            if answer.status != 200:
+                raise RuntimeError(f"HTTP {answer.status}")
+            envelope = _decode(await answer.read())
+        if envelope.code != "0":
+            raise RuntimeError(f"{envelope.code}: {envelope.msg}")
+        return [_asset(row) for row in envelope.data]
 
     return call
 
 
-def ccxt_call(base_url: str, credentials: Credentials) -> tuple[Call, Callable[[], Awaitable[Any]]]:
+def ccxt_call(base_url: str, credentials: Credentials) -> tuple[Call, Close]:
     """ccxt's implicit method with its limiter off, and how to close it."""
     ccxt = optional("ccxt.async_support")
     key, secret, passphrase = credentials.reveal()
@@ -110,6 +143,24 @@ def ccxt_call(base_url: str, credentials: Credentials) -> tuple[Call, Callable[[
         return await exchange.privateGetAssetNonTradableAssets({"ccy": ",".join(ccy)})
 
     return call, exchange.close
+
+
+async def pybotters_call(base_url: str, credentials: Credentials) -> tuple[Call, Close]:
+    """pybotters' signed ``fetch``, which gives dicts of text, and how to close it."""
+    pybotters, auth = optional("pybotters"), optional("pybotters.auth")
+    okx = auth.Hosts.items["www.okx.com"]
+    auth.Hosts.items[URL(base_url).host] = auth.Item("okx", okx.func)
+    client = pybotters.Client(apis={"okx": list(credentials.reveal())}, base_url=base_url)
+    await client.__aenter__()
+
+    async def call(ccy: Sequence[str]) -> object:
+        answer = await client.fetch("GET", PATH, params={"ccy": ",".join(ccy)})
+        return answer.data["data"]
+
+    async def close() -> None:
+        await client.__aexit__(None, None, None)
+
+    return call, close
 
 
 def python_okx_call(base_url: str, credentials: Credentials) -> Call:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import aiohttp
 
@@ -25,7 +27,7 @@ from .harness import (
     optional,
     ratio_of,
 )
-from .server import CURRENCIES, serving
+from .server import CURRENCIES, certificate, serving
 
 USERS = 16
 NEVER_WAITS = RateLimit(400, 0.01)
@@ -134,6 +136,19 @@ class Bench:
 
         return self.loop.run_until_complete(make())
 
+    def pybotters(self) -> list[Call]:
+        """One client for each user."""
+
+        async def make() -> list[Call]:
+            calls = []
+            for user in self._users:
+                call, close = await byhand.pybotters_call(self._base_url, user)
+                self._closing.push_async_callback(close)
+                calls.append(call)
+            return calls
+
+        return self.loop.run_until_complete(make())
+
     def python_okx(self) -> list[Call]:
         """One API object for each user; threads where several call at a time."""
         return [byhand.python_okx_call(self._base_url, user) for user in self._users]
@@ -171,39 +186,62 @@ def bench(
         opened.close()
 
 
-def run(options: Options) -> Report:
-    """A table for each setting."""
-    report = Report()
-    for module in ("ccxt", "okx", "uvloop"):
+def _peers(on: Bench, report: Report) -> dict[str, list[Call]]:
+    """Who else can be asked, of what is installed."""
+    made = {
+        "ccxt": ("ccxt, its limiter off", on.ccxt),
+        "pybotters": ("pybotters", on.pybotters),
+        "okx": ("python-okx (blocks)", on.python_okx),
+    }
+    peers = {}
+    for module, (name, make) in made.items():
         if missing(module):
-            report.skipped.append(
-                f"{module} isn't installed (the group benchmarks or the extra test has it)"
-            )
-    with serving() as base_url, contextlib.ExitStack() as stack:
-        plain = stack.enter_context(bench(base_url, asyncio.new_event_loop()))
-        groups = {
-            "by hand with aiohttp": (plain, plain.by_hand()),
-            "okx_funding": (plain, plain.ours()),
-            "okx_funding, timeout=5": (plain, plain.ours(timeout=5.0)),
-            "bare aiohttp, text, unsigned": (plain, plain.bare()),
-        }
-        if not missing("uvloop"):
-            fast = stack.enter_context(bench(base_url, optional("uvloop").new_event_loop()))
-            groups["by hand, uvloop"] = (fast, fast.by_hand())
-            groups["okx_funding, uvloop"] = (fast, fast.ours())
-        if not missing("ccxt"):
-            groups["ccxt, its limiter off"] = (plain, plain.ccxt())
-        if not missing("okx"):
-            groups["python-okx (blocks)"] = (plain, plain.python_okx())
-        for setting in SETTINGS:
-            works = {name: on.work(calls, setting) for name, (on, calls) in groups.items()}
-            costs = compare(works, options.pick(320, 64), options.pick(21, 5))
-            report.tables.append(cost_table(f"One call, {setting}: CPU of the client", costs))
-            report.figures[str(setting)] = {name: cost.figures() for name, cost in costs.items()}
-            if "ccxt, its limiter off" in costs:
-                ratio = ratio_of(costs, "ccxt, its limiter off", "okx_funding")
-                report.figures[str(setting)]["ccxt against okx_funding"] = round(ratio, 4)
-                report.tables[-1].note = f"ccxt costs {ratio:.2f} times okx_funding."
+            report.skipped.append(f"{module} isn't installed (the group benchmarks has it)")
+        else:
+            peers[name] = make()
+    return peers
+
+
+def _tables(options: Options, on: Bench, kind: str, report: Report, *, peers: bool) -> None:
+    groups = {
+        "by hand with aiohttp": on.by_hand(),
+        "okx_funding": on.ours(),
+        "okx_funding, timeout=5": on.ours(timeout=5.0),
+        "bare aiohttp, text, unsigned": on.bare(),
+        **(_peers(on, report) if peers else {}),
+    }
+    for setting in SETTINGS:
+        title = f"{setting}{kind}"
+        works = {name: on.work(calls, setting) for name, calls in groups.items()}
+        costs = compare(works, options.pick(96, 64), options.pick(61, 9))
+        report.tables.append(cost_table(f"One call, {title}: CPU of the client", costs))
+        figures = {name: cost.figures() for name, cost in costs.items()}
+        added = ratio_of(costs, "okx_funding, timeout=5", "okx_funding")
+        figures["timeout=5 against none"] = round(added, 4)
+        report.tables[-1].note = f"timeout= costs {added - 1:+.1%}."
+        for name in [name for name in groups if name.startswith("ccxt")]:
+            ratio = ratio_of(costs, name, "okx_funding")
+            figures["ccxt against okx_funding"] = round(ratio, 4)
+            report.tables[-1].note += f" ccxt costs {ratio:.2f} times okx_funding."
+        report.figures[title] = figures
+
+
+def run(options: Options) -> Report:
+    """A table for each setting: plain, with a field that OKX added, and over TLS."""
+    report = Report()
+    loops = [asyncio.new_event_loop() for _ in range(3)]
+    with serving() as base_url, bench(base_url, loops[0]) as on:
+        _tables(options, on, "", report, peers=True)
+    with serving(added=True) as base_url, bench(base_url, loops[1]) as on:
+        _tables(options, on, ", one unknown field", report, peers=False)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        serving(certificate=(made := certificate(Path(folder)))) as base_url,
+        bench(base_url, loops[2]) as on,
+    ):
+        # Made when aiohttp is imported; there is no public way to trust one more for all pools.
+        aiohttp.connector._SSL_CONTEXT_VERIFIED.load_verify_locations(made)
+        _tables(options, on, ", over TLS", report, peers=False)
     return report
 
 

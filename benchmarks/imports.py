@@ -47,9 +47,10 @@ def run(options: Options) -> Report:
     statements = {
         "nothing": "pass",
         "okx_funding": "import okx_funding",
+        "aiohttp and msgspec": "import aiohttp, msgspec",
+        "aiohttp and msgspec, once more": "import aiohttp, msgspec",
         "okx_funding, its FundingClient": "from okx_funding import FundingClient",
-        "aiohttp alone": "import aiohttp",
-        "aiohttp, msgspec, aiolimiter": "import aiohttp, msgspec, aiolimiter",
+        "okx_funding, all its structs": "from okx_funding import FundingClient; import okx_funding.api",
         "okx_funding.cli": "import okx_funding.cli",
     }
     if not missing("ccxt"):
@@ -70,9 +71,16 @@ def run(options: Options) -> Report:
         row = (name, f"{time:.0f}", f"{peak:.1f}", f"{peak - bare:.1f}", f"{modules:.0f}")
         table.rows.append(row)
         report.figures[name] = {"cpu_ms": round(time, 1), "peak_mib": round(peak, 2)}
+    ratio = statistics.median(
+        ours[0] / bare[0]
+        for ours, bare in zip(
+            probes["okx_funding, its FundingClient"], probes["aiohttp and msgspec"], strict=True
+        )
+    )
+    report.figures["FundingClient against aiohttp and msgspec"] = round(ratio, 3)
     optional = _optional_loaded()
     loaded = ", ".join(sorted(optional)) or "none"
-    table.note = f"Optional packages that okx_funding loads: {loaded}."
+    table.note = f"FundingClient costs {ratio:.2f} times aiohttp and msgspec. Optional packages that okx_funding loads: {loaded}."
     report.figures["optional_loaded"] = optional
     return report
 

@@ -1,17 +1,21 @@
 """A lean server in a process of its own, so that only the client's CPU time is counted.
 
 It reads requests until the blank line and answers with OKX's documented JSON, made beforehand:
-the rows of the currencies asked for. It judges nothing and signs nothing.
+the rows of the currencies asked for. It judges nothing and signs nothing. Rows may have one field
+that OKX documents nowhere, and the connection may be TLS with a certificate made for the run.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 
 ASSETS = "/api/v5/asset/non-tradable-assets"
 CURRENCIES = tuple(f"{letter}{number:03d}" for letter in "ABCDEFGHIJ" for number in range(400))
@@ -26,10 +30,15 @@ _VALUATION = (
 )
 
 
+_added = ""
+"""What every row has besides the documented fields."""
+
+
 def row(ccy: str) -> str:
     """The JSON text of a currency's only row."""
     number = sum(map(ord, ccy))
-    return _ROW % (number, number * 7919, ccy, ccy, number % 9999, ccy, ccy)
+    text = _ROW % (number, number * 7919, ccy, ccy, number % 9999, ccy, ccy)
+    return text[:-1] + _added + "}"
 
 
 @lru_cache(maxsize=65536)
@@ -69,24 +78,49 @@ class _Server(asyncio.Protocol):
             self.transport.write(_answer(target))
 
 
-async def _serve() -> None:
+async def _serve(certificate: Path | None) -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(_Server, "127.0.0.1", 0)
+    tls = None
+    if certificate is not None:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+    server = await loop.create_server(_Server, "127.0.0.1", 0, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
+def serving(*, added: bool = False, certificate: Path | None = None) -> Iterator[str]:
     """The base URL of a server on loopback, in another process, which ends with the block."""
+    command = [sys.executable, __file__, *(["--added"] if added else [])]
+    if certificate is not None:
+        command += ["--certificate", str(certificate)]
     with subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        scheme = "http" if certificate is None else "https"
+        yield f"{scheme}://127.0.0.1:{int(process.stdout.readline())}"
         process.stdin.close()
 
 
+def certificate(folder: Path) -> Path:
+    """Make a certificate for 127.0.0.1, with its key, by openssl."""
+    path = folder / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2"
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    places = ["-keyout", str(folder / "key.pem"), "-out", str(path)]
+    subprocess.run([*command.split(), *names, *places], check=True, capture_output=True)
+    path.write_text(path.read_text() + (folder / "key.pem").read_text())
+    return path
+
+
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--added", action="store_true")
+    parser.add_argument("--certificate", type=Path)
+    options = parser.parse_args()
+    if options.added:
+        _added = ',"color":"green"'
+    asyncio.run(_serve(options.certificate))

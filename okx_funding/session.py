@@ -13,8 +13,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from aiolimiter import AsyncLimiter
-
 from okx_funding.api.account import GET_SYSTEM_TIME
 from okx_funding.api.params import count
 from okx_funding.api.spec import Endpoint, RateLimit
@@ -44,6 +42,7 @@ from okx_funding.wire.transport import AiohttpTransport, Transport
 
 if TYPE_CHECKING:
     import aiohttp
+    from aiolimiter import AsyncLimiter
 
     from okx_funding.ratelimit.machine import MachineLimits
     from okx_funding.ratelimit.redis import OnLoss, RedisBuckets
@@ -92,8 +91,8 @@ class Session:
         count("max_body", max_body, 1)
         if proxy is not None and not isinstance(proxy, str):
             raise InvalidArgumentError("proxy must be a URL, such as http://localhost:3128")
-        if limiter is not None and not isinstance(limiter, AsyncLimiter):
-            raise InvalidArgumentError("limiter must be an aiolimiter.AsyncLimiter")
+        if limiter is not None:
+            _check_limiter(limiter)
         if buckets is not None:
             if not isinstance(buckets, str):
                 raise InvalidArgumentError("buckets must be a URL, such as redis://localhost:6379")
@@ -392,7 +391,7 @@ class Session:
             context.origin + request.target,
             headers,
             request.body,
-            label=str(endpoint),
+            label=f"{endpoint.method} {endpoint.path}",
             timeout=context.request_timeout,
             fresh=fresh,
         )
@@ -524,6 +523,13 @@ def _queue_of(bucket: Bucket, key: BucketKey, loop: asyncio.AbstractEventLoop) -
         bucket.queue = weakref.ref(queue)
     queue.key = key  # the bucket's name is another once its user is known
     return queue
+
+
+def _check_limiter(limiter: object) -> None:
+    from aiolimiter import AsyncLimiter
+
+    if not isinstance(limiter, AsyncLimiter):
+        raise InvalidArgumentError("limiter must be an aiolimiter.AsyncLimiter")
 
 
 def _open_store(

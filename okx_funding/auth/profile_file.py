@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from pathlib import Path
 
 from okx_funding.errors import InvalidArgumentError
@@ -56,6 +55,8 @@ def read() -> dict[str, object] | None:
     # What tomllib raises holds the file's text in its frames, so nothing is chained to it.
     try:
         text = Secret(path.read_text("utf-8-sig"))
+        import tomllib  # only where there is such a file
+
         return {name: _wrapped(value) for name, value in tomllib.loads(text).items()}
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -63,7 +64,7 @@ def read() -> dict[str, object] | None:
         problem = f"can't be read: {error.strerror}"
     except UnicodeDecodeError:
         problem = "isn't UTF-8"
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError
         place = re.search(r"at line \d+, column \d+", str(error))
         problem = f"isn't TOML{f': look {place[0]}' if place else ''}"
     raise InvalidArgumentError(f"{WHERE} {problem}")

@@ -7,14 +7,19 @@ the wire at most once, but for refusals that OKX itself gave for the rate limit 
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .client import Money, MoneyOptions
 from .intent import Account, Intent, client_id_for
 from .journal import Journal, Record
 from .outcome import Done, NotDone, Outcome, Unknown
 from .port import Answer, BeforeSend, MoneyPort
-from .postgres import PostgresJournal
 from .protocol import MoneyProtocol
-from .sqlite import SQLiteJournal
+
+if TYPE_CHECKING:
+    from .postgres import PostgresJournal
+    from .sqlite import SQLiteJournal
 
 __all__ = [
     "Account",
@@ -35,3 +40,12 @@ __all__ = [
     "Unknown",
     "client_id_for",
 ]
+
+_JOURNALS = {"PostgresJournal": ".postgres", "SQLiteJournal": ".sqlite"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a journal when it is first asked for: threads and sqlite3 come with it."""
+    if name not in _JOURNALS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_JOURNALS[name], __name__), name)

@@ -113,11 +113,15 @@ class TokenBucket(UsageCounters):
         """Take a slot for a request that leaves now, if there is one."""
         if len(self.claims) != self._claims_seen:
             self.reconsider()
-        if now < self.frozen_until or not self.pacer.lets_pass(now):
+        pacer = self.pacer
+        if now < self.frozen_until or now < pacer.free_at:
+            return None
+        if pacer.gap and not pacer.lets_pass(now):
             return None
         slot = self.slots.take(self.limit.count, self.limit.period, now)
         if slot is not None:
-            self.pacer.spend(now)
+            if pacer.gap:
+                pacer.spend(now)
             self._count_send(now)
             self.touch(now)
         return slot

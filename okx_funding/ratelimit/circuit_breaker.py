@@ -45,7 +45,8 @@ class AuthCircuit:
         self.ahead: float = ahead
         """Seconds by which the clock that it goes by is ahead of the machine's."""
         self._what = what
-        self._failures = 0
+        self.failures: int = 0
+        """How many there were in a row."""
         self._pause = PAUSE
         self._open_until = -math.inf
         self._probing = False
@@ -53,11 +54,11 @@ class AuthCircuit:
         self._failed_at = -math.inf
 
     def __repr__(self) -> str:
-        return f"<AuthCircuit: {self._failures} failures in a row>"
+        return f"<AuthCircuit: {self.failures} failures in a row>"
 
     def sends(self) -> None:
         """A request leaves."""
-        self._probing = self._failures >= THRESHOLD
+        self._probing = self.failures >= THRESHOLD
 
     def saw(self, error: Exception | None, now: float) -> float:
         """How a request ended: with rows (None) or with an error.
@@ -66,15 +67,15 @@ class AuthCircuit:
         """
         self._probing = False
         if isinstance(error, AuthenticationError | PermissionDeniedError):
-            self._failures += 1
+            self.failures += 1
             self._last = error
             self._failed_at = now
-            if self._failures >= THRESHOLD and now >= self._open_until:
+            if self.failures >= THRESHOLD and now >= self._open_until:
                 pause, self._pause = self._pause, min(2 * self._pause, LONGEST)
                 self._open_until = now + pause
                 return pause
         elif error is None or isinstance(error, InvalidParameterError):
-            self._failures = 0
+            self.failures = 0
             self._pause = PAUSE
             self._open_until = -math.inf
         return 0.0
@@ -87,7 +88,7 @@ class AuthCircuit:
         error = copy.copy(self._last)
         error.sent = False
         error.args = (
-            f"nothing was sent: {self._failures} failures in a row of {self._what}, it is asked "
+            f"nothing was sent: {self.failures} failures in a row of {self._what}, it is asked "
             f"again in {again:.0f} s; new credentials are asked at once. "
             f"The last failure: {self._last}",
         )
@@ -100,7 +101,7 @@ class AuthCircuit:
     def by_clock(self, ahead: float, members: weakref.WeakSet[object] | None = None) -> AuthCircuit:
         """Its history in a circuit that goes by another clock, so far ahead of the machine's."""
         heir, shift = AuthCircuit(self._what, ahead, members), ahead - self.ahead
-        heir._failures, heir._pause, heir._last = self._failures, self._pause, self._last
+        heir.failures, heir._pause, heir._last = self.failures, self._pause, self._last
         heir._open_until = self._open_until + shift
         heir._failed_at = self._failed_at + shift
         return heir
@@ -123,11 +124,14 @@ class EndpointCircuit:
 
     def sends(self) -> None:
         """A request leaves."""
-        self._key.sends()
-        self._own.sends()
+        if self._key.failures or self._own.failures:
+            self._key.sends()
+            self._own.sends()
 
     def saw(self, error: Exception | None, now: float) -> float:
         """How a request ended. Gives the seconds for which that opened a circuit, else 0."""
+        if error is None and not self._key.failures and not self._own.failures:
+            return 0.0
         of_key = of_endpoint = error
         if isinstance(error, PermissionDeniedError) and error.code not in OF_THE_KEY:
             of_key = None  # whom OKX tells what is missing it knows
@@ -137,6 +141,8 @@ class EndpointCircuit:
 
     def refusal(self, now: float) -> APIError | None:
         """The error for whoever asks while a circuit is open, else None. Nothing is sent."""
+        if not self._key.failures and not self._own.failures:
+            return None
         return self._key.refusal(now) or self._own.refusal(now)
 
 

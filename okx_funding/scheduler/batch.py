@@ -13,12 +13,20 @@ from .pending import BACKING_OFF, NO_ATTEMPTS, Attempts, PendingKey, State
 class Batch:
     """What one request asks for, and who waits for it."""
 
-    __slots__ = ("bisection", "departures", "joinable", "number", "pending", "sent_at")
+    __slots__ = (
+        "bisection", "departures", "is_first", "joinable", "number", "pending", "sent_at",
+    )  # fmt: skip
 
     def __init__(self, pending: Iterable[PendingKey], bisection: Bisection | None = None) -> None:
         self.number: int = 0
         """Its number in events; no other batch of the process has it."""
-        self.pending: dict[Key, PendingKey] = {each.key: each for each in pending}
+        self.pending: dict[Key, PendingKey] = {}
+        self.is_first: bool = True
+        """Whether nothing of it was ever asked before."""
+        for each in pending:
+            self.pending[each.key] = each
+            if each.attempts is not NO_ATTEMPTS:
+                self.is_first = False
         self.bisection: Bisection | None = bisection
         """Whose group it is, where OKX refused a larger batch for a parameter."""
         self.sent_at: float = math.inf
@@ -35,7 +43,10 @@ class Batch:
     @property
     def callers(self) -> int:
         """How many callers wait for it, each key's counted."""
-        return sum([len(each.waiters) for each in self.pending.values()])
+        callers = 0
+        for each in self.pending.values():
+            callers += len(each.waiters)
+        return callers
 
     @property
     def failures(self) -> int:

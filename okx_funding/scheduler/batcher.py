@@ -12,7 +12,7 @@ them are asked next.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .answers import Answers
@@ -54,13 +54,20 @@ class Batcher:
 
     # -- coming and leaving ----------------------------------------------------------------
 
-    def add(self, waiter: Waiter, priority: int, now: float, max_age: float | None = None) -> None:
-        """Queue the keys of ``waiter``; answers that were asked ``max_age`` seconds ago will do."""
+    def add(self, waiter: Waiter, priority: int, now: float, max_age: float | None = None) -> bool:
+        """Queue the keys of ``waiter``; answers that were asked ``max_age`` seconds ago will do.
+
+        Gives whether any was queued that wasn't before.
+        """
+        queued = False
         self._resolver.callers += 1
         keys, waiting, suspects = waiter.keys, self._keys, self.bisections.suspects
         by_key = waiting.by_key
         if max_age is not None:
             keys = self._recall(waiter, now - max_age)
+        elif len(keys) <= self.batch_size and not suspects:
+            if waiting.enqueue_new(waiter, priority, now):
+                return True
         chunks = None
         if len(keys) > self.batch_size:
             chunks = waiter.chunks = waiting.long[waiter] = Chunks(priority)
@@ -73,7 +80,8 @@ class Batcher:
                     waiting.set_rank(pending, priority, now)
             if pending.state is LATER:
                 if chunks is None:
-                    waiting.enqueue(pending, priority, now)
+                    waiting.enqueue(pending, now, priority)
+                    queued = True
                 else:
                     chunks.later.append(pending)
             elif priority > pending.priority:
@@ -81,6 +89,7 @@ class Batcher:
             pending.waiters[waiter] = pending.attempts
         if chunks is not None:
             waiting.queue_chunk(waiter, chunks, now)
+        return queued or chunks is not None
 
     def _recall(self, waiter: Waiter, since: float) -> list[Key]:
         """Answer from memory or join what is on the wire; gives the keys that remain."""
@@ -137,7 +146,10 @@ class Batcher:
 
     def is_ready(self) -> bool:
         """Tell whether there is something to send."""
-        return bool(self._keys or self.bisections.next())
+        keys, bisections = self._keys, self.bisections
+        if keys.shared.length or keys.alone.length:
+            return True
+        return bool(bisections.idle) and bisections.next() is not None
 
     def rank(self) -> Rank:
         """Give the rank of what is sent next."""
@@ -159,10 +171,11 @@ class Batcher:
 
     def take(self, now: float) -> Batch | None:
         """Choose what the request that leaves now asks for; None when nobody waits."""
-        bisection = self.bisections.choose()
+        bisection = self.bisections.choose() if self.bisections.idle else None
         if bisection is not None:
             batch = self.bisections.take_group(bisection)
-        elif self._keys:
+            batch.set_state(IN_FLIGHT)
+        elif self._keys.shared.length or self._keys.alone.length:
             batch = Batch(self._keys.pop_batch(now))
         else:
             return None
@@ -171,7 +184,6 @@ class Batcher:
         batch.sent_at = now
         batch.joinable = True
         batch.departures = self._resolver.departures
-        batch.set_state(IN_FLIGHT)
         self._batches.add(batch)
         return batch
 
@@ -213,7 +225,7 @@ class Batcher:
             if pending.key in self.bisections.suspects:
                 pending.state = HELD
             else:
-                self._keys.enqueue_by_rank(pending, now)
+                self._keys.enqueue(pending, now)
 
     def over(self, batch: Batch) -> None:
         """Forget a batch: nobody waits for it, or not for this one."""
@@ -221,15 +233,19 @@ class Batcher:
 
     # -- answering -------------------------------------------------------------------------
 
-    def resolve(self, batch: Batch, rows_of: Callable[[Key], list[Any]]) -> Job:
-        """Give each caller its rows, by the job that comes back."""
+    def resolve(self, batch: Batch, rows_by_key: Mapping[Key, list[Any]]) -> Job | None:
+        """Give each caller its rows: now if there is one caller, else by the job that comes back."""
         batch.joinable = False
+        quarantine, remember = self._keys.quarantine, self._answers.enabled
         answered = []
         for key, pending in batch.pending.items():
-            rows = rows_of(key)
+            rows = rows_by_key[key]
             pending.state = DONE
-            if self._keys.quarantine:
-                self._keys.quarantine.discard(key)
-            self._answers.put(key, batch.sent_at, rows)
+            if quarantine.until:
+                quarantine.discard(key)
+            if remember:
+                self._answers.put(key, batch.sent_at, rows)
             answered.append((pending, rows))
+        if self._resolver.resolve_one(batch, answered):
+            return None
         return self._resolver.resolving(batch, answered)

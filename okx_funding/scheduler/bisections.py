@@ -29,7 +29,7 @@ class Bisections:
         """Keys that are in a bisection."""
         self.ordinary_next: bool = False
         """Whether a bisection had its step, so that another batch goes before its next one."""
-        self._idle: list[Bisection] = []
+        self.idle: list[Bisection] = []
         """Those of which no group is on the wire."""
         self._keys = keys
         self._batches = batches
@@ -47,15 +47,15 @@ class Bisections:
         bisection = Bisection(batch.pending.values(), error)
         self.suspects.update(bisection.pending)
         self._hold(bisection.pending.values(), now)
-        self._idle.append(bisection)
+        self.idle.append(bisection)
         return True
 
     # -- steps -----------------------------------------------------------------------------
 
     def next(self) -> Bisection | None:
         """Give the first one that wants something asked; those that are over are dropped."""
-        while self._idle:
-            bisection = min(self._idle, key=lambda each: each.rank)
+        while self.idle:
+            bisection = min(self.idle, key=lambda each: each.rank)
             unwanted = [
                 key for key in bisection.suspects if not bisection.pending[key].has_waiters()
             ]
@@ -63,12 +63,12 @@ class Bisections:
                 self.forget(bisection, unwanted)
             if bisection.suspects:
                 return bisection
-            self._idle.remove(bisection)
+            self.idle.remove(bisection)
         return None
 
     def choose(self) -> Bisection | None:
         """Tell whose step is next, if it isn't an ordinary batch's turn."""
-        if not self._idle or (self.ordinary_next and self._keys):
+        if not self.idle or (self.ordinary_next and len(self._keys)):
             return None
         bisection, first = self.next(), self._keys.first()
         if bisection is None or (first is not None and first.rank < bisection.rank):
@@ -77,7 +77,7 @@ class Bisections:
 
     def take_group(self, bisection: Bisection) -> Batch:
         """Take out the keys that ``bisection`` asks for next."""
-        self._idle.remove(bisection)
+        self.idle.remove(bisection)
         group = [bisection.pending[key] for key in bisection.next_group()]
         for pending in group:
             del self._keys.by_key[pending.key]
@@ -90,12 +90,12 @@ class Bisections:
         bisection = _bisection_of(batch)
         bisection.passed(batch.keys)
         self._release(bisection, batch.keys, now)
-        self._idle.append(bisection)
+        self.idle.append(bisection)
 
     def refused(self, batch: Batch, error: InvalidParameterError, now: float) -> Job:
         """Note that OKX refused a group. Gives the job that fails callers of invalid keys."""
         bisection = _bisection_of(batch)
-        self._idle.append(bisection)
+        self.idle.append(bisection)
         job: Job = iter(())
         if bisection.refused(batch.keys, error.msg) is None:
             self._batches.discard(batch)
@@ -114,12 +114,12 @@ class Bisections:
         """Note that everybody who waited for a group got an error: its keys aren't asked more."""
         bisection = _bisection_of(batch)
         self.forget(bisection, batch.keys, now)
-        self._idle.append(bisection)
+        self.idle.append(bisection)
 
     def take_back(self, batch: Batch, now: float) -> None:
         """Take back a group that is to be asked again, or of which nobody wants anything."""
         self._hold(batch.pending.values(), now)
-        self._idle.append(_bisection_of(batch))
+        self.idle.append(_bisection_of(batch))
 
     def mark_invalid(self, batch: Batch, error: InvalidParameterError, now: float) -> Job:
         """Note that OKX refuses this one key, quarantine it, and give the job that says so."""
@@ -147,7 +147,7 @@ class Bisections:
             if waiting is pending:
                 del by_key[key]
             elif waiting is not None and waiting.state is HELD:
-                self._keys.enqueue_by_rank(waiting, now)
+                self._keys.enqueue(waiting, now)
 
     def _hold(self, suspects: Iterable[PendingKey], now: float) -> None:
         """Let suspects be joined until their bisection asks for them."""

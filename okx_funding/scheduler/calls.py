@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from okx_funding.api.spec import Endpoint, Param
@@ -52,11 +52,14 @@ def keys_of(endpoint: Endpoint[Any], params: Mapping[str, Param | bool]) -> tupl
     return (args_of(params),) if endpoint.shared else (Unshared(params),)
 
 
-def params_of(endpoint: Endpoint[Any], keys: Sequence[Key], args: Args) -> Mapping[str, Any]:
+def params_of(endpoint: Endpoint[Any], keys: Iterable[Key], args: Args) -> Mapping[str, Any]:
     """Make the parameters of the request for ``keys``, in a lane of calls with ``args``."""
     if endpoint.batch_by is not None:
         values = [key for key in keys if isinstance(key, str)]
-        return {**dict(args), endpoint.batch_by: values} if values else dict(args)
+        params = dict(args) if args else {}
+        if values:
+            params[endpoint.batch_by] = values
+        return params
     (key,) = keys
     if isinstance(key, Unshared):
         return key.args

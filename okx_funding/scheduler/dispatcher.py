@@ -24,7 +24,7 @@ import logging
 import random
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -136,11 +136,13 @@ class Dispatcher:
 
     def take(self, now: float) -> Any:
         """Take a slot for a request that leaves now."""
-        return self.bucket.take(now)
+        bucket = self.bucket if self._others else self.queue.bucket
+        return bucket.take(now)
 
     def free_at(self, now: float) -> float:
         """When its host and its further limits let it send."""
-        at = self.host.free_at(now)
+        host = self.host
+        at = host.closed_until if host.limiter is None else host.free_at(now)
         for bucket in self._others:
             at = max(at, bucket.next_free(now))
         return at
@@ -254,7 +256,7 @@ class Dispatcher:
         try:
             try:
                 request = build_request(
-                    self.endpoint, params_of(self.endpoint, batch.keys, self.args)
+                    self.endpoint, params_of(self.endpoint, batch.pending, self.args)
                 )
                 response = await self._send(self.endpoint, request)
                 fresh = response.fresh
@@ -297,10 +299,12 @@ class Dispatcher:
             self._again(batch, late)
             return False
         self.counters.requests += 1
-        if batch.is_repeated:
-            self.counters.retries += 1
-        if batch.failures == 0:
+        if batch.is_first:
             self.host.budget.first()
+        else:
+            self.counters.retries += batch.is_repeated
+            if batch.failures == 0:
+                self.host.budget.first()
         if self.emitter is not None:
             self.emitter.batch_dispatched(batch, self.queue.key.user)
         return True
@@ -322,11 +326,15 @@ class Dispatcher:
             self.queue.schedule()
         if outcome is not None:
             self._redact_error(outcome)
-        self._log_answer(batch, outcome, frozen, now)
-        self._emit_answer(batch, slot, outcome, frozen)
-        if not isinstance(outcome, ConnectError):
+        if outcome is not None or log.requests.isEnabledFor(logging.DEBUG):
+            self._log_answer(batch, outcome, frozen, now)
+        if self.emitter is not None:
+            self._emit_answer(batch, slot, outcome, frozen)
+        if self.host.missed and not isinstance(outcome, ConnectError):
             self.host.reached()
-        self._record_auth(outcome, now)
+        pause = self.circuit.saw(outcome, now)
+        if pause:
+            self._tell_members(pause)
 
     def _log_answer(
         self, batch: Batch, outcome: OKXError | None, frozen: float, now: float
@@ -348,24 +356,32 @@ class Dispatcher:
     # -- resolving -------------------------------------------------------------------------
 
     def _resolve(self, batch: Batch, rows: list[Any]) -> None:
-        self.host.budget.succeeded(again=batch.failures > 0)
-        self.in_flight.run(self.batcher.resolve(batch, self._rows_by_key(batch, rows)))
+        self.host.budget.succeeded(again=not batch.is_first and batch.failures > 0)
+        job = self.batcher.resolve(batch, self._rows_by_key(batch, rows))
+        if job is not None:
+            self.in_flight.run(job)
         if batch.bisection is not None:
             self.batcher.bisections.passed(batch, self.loop.time())
             self.schedule()
 
-    def _rows_by_key(self, batch: Batch, rows: list[Any]) -> Callable[[Key], list[Any]]:
+    def _rows_by_key(self, batch: Batch, rows: list[Any]) -> Mapping[Key, list[Any]]:
         """Rows belong to the key they name, never to a place; without keys, all to the one."""
-        if self.endpoint.batch_size == 1 or None in batch.pending:
-            return lambda _: rows
+        pending = batch.pending
+        if self.endpoint.batch_size == 1 or None in pending:
+            return dict.fromkeys(pending, rows)
+        if "".join(pending).isupper():
+            found: dict[Key, list[Any]] = {key: [] for key in pending}
+            try:
+                for row in rows:
+                    found[row.ccy].append(row)
+                return found
+            except KeyError:
+                pass
+        # Somebody spelled a currency in another way than OKX does, maybe in two.
         by_ccy: dict[str, dict[Any, None]] = {}
-        for row in rows:  # a dict, for callers may have spelled one currency in two ways
+        for row in rows:
             by_ccy.setdefault(row.ccy.upper(), {})[row] = None
-
-        def of(key: Key) -> list[Any]:
-            return list(by_ccy.get(str(key).upper(), ()))
-
-        return of
+        return {key: list(by_ccy.get(str(key).upper(), ())) for key in pending}
 
     def _unexpected(self, mistake: Exception) -> ProtocolError:
         """Make an error of a mistake of ours; without what it may hold."""
@@ -501,15 +517,12 @@ class Dispatcher:
             self.batcher.over(batch)
         yield ended
 
-    def _record_auth(self, outcome: OKXError | None, now: float) -> None:
-        pause = self.circuit.saw(outcome, now)
-        if not pause:
-            return
-        user = self.queue.key.user
-        log.key_at_rest(user, pause)
+    def _tell_members(self, pause: float) -> None:
+        """The circuit opened: whoever waits for a request of the key is told."""
+        log.key_at_rest(self.queue.key.user, pause)
         for member in list(self.circuit.members):
             if isinstance(member, Dispatcher):
-                member.queue.schedule()  # whoever waits there fails
+                member.queue.schedule()
 
     def _redact_error(self, error: OKXError) -> None:
         """Gateways repeat what they were sent: no secret goes on from here."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-
-from aiolimiter import AsyncLimiter
+from typing import TYPE_CHECKING
 
 from okx_funding.ratelimit.pacer import acquire_now
 from okx_funding.scheduler.retry import RETRY_AFTER_CAP, RetryBudget
+
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
 
 _GATE = 1.0
 _FIRST_GATE = 0.1
@@ -31,7 +33,8 @@ class Host:
         """How many times it was learned."""
         self._learned_at = -math.inf
         self._wall = 0.0
-        self._missed = 0
+        self.missed: int = 0
+        """How many times in a row no connection came about."""
 
     def free_at(self, now: float) -> float:
         """From when on it may be asked, as far as gate and limiter know."""
@@ -53,13 +56,13 @@ class Host:
     def unreachable(self, now: float, dice: float) -> None:
         """No connection came about: nobody tries for a moment, each time for a longer one."""
         if now >= self.closed_until:  # of those who tried at the same time, one speaks for all
-            wait = min(_GATE, _FIRST_GATE * 2.0 ** min(self._missed, 9))
-            self._missed += 1
+            wait = min(_GATE, _FIRST_GATE * 2.0 ** min(self.missed, 9))
+            self.missed += 1
             self.closed_until = now + wait * (1 + dice / 2)
 
     def reached(self) -> None:
         """A connection came about."""
-        self._missed = 0
+        self.missed = 0
 
     def set_clock(self, offset: float, now: float, wall: float) -> None:
         """Sign by this offset from now on; ``wall`` is the clock that it corrects."""

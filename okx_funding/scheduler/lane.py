@@ -88,9 +88,7 @@ class Lane:
         if emitter is not None:
             emitter.call_started(waiter)
         batcher = self.batcher
-        queued = batcher.queued
-        batcher.add(waiter, priority, now, max_age)
-        if batcher.queued > queued:  # else all of it waits already, or is here
+        if batcher.add(waiter, priority, now, max_age):  # else it waits already, or is here
             self.dispatcher.schedule()
         if timeout is not None and not waiter.done():
             self._deadlines.add(waiter, now + timeout)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from okx_funding.api.spec import Endpoint
 from okx_funding.errors import (
@@ -17,8 +18,7 @@ from okx_funding.errors import (
 from .retry import delay, may_have_worked, may_pass
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """Send it again in ``after`` seconds."""
 
     after: float = 0.0
@@ -26,23 +26,19 @@ class Retry:
     """Whether OKX refused it for the rate limit, which is no fault of anybody."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(msgspec.Struct, frozen=True):
     """Tell the callers of its only key that OKX refuses it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bisect:
+class Bisect(msgspec.Struct, frozen=True):
     """Find out which of its keys OKX refuses."""
 
 
-@dataclass(frozen=True, slots=True)
-class FixClock:
+class FixClock(msgspec.Struct, frozen=True):
     """Learn OKX's time, then send it again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(msgspec.Struct, frozen=True):
     """Tell every caller of ``error``."""
 
     error: OKXError

@@ -130,10 +130,11 @@ class PendingQueue:
         self._pieces: list[list[Entry]] = []
         self._last: list[Entry] = []
         """The last entry of each piece."""
-        self._length = 0
+        self.length: int = 0
+        """How many there are."""
 
     def __len__(self) -> int:
-        return self._length
+        return self.length
 
     def __iter__(self) -> Iterator[PendingKey]:
         for piece in self._pieces:
@@ -144,10 +145,15 @@ class PendingQueue:
         """Put in ``pending`` at its rank, which mustn't change as long as it is here."""
         entry = (*pending.rank, pending)
         pieces, last = self._pieces, self._last
-        self._length += 1
+        self.length += 1
         if not pieces:
             pieces.append([entry])
             last.append(entry)
+            return
+        piece = pieces[-1]
+        if entry > last[-1] and len(piece) < self.PIECE:  # most come last
+            piece.append(entry)
+            last[-1] = entry
             return
         index = min(bisect_left(last, entry), len(last) - 1)
         piece = pieces[index]
@@ -159,25 +165,45 @@ class PendingQueue:
         else:
             last[index] = piece[-1]
 
+    def extend(self, entries: list[Entry]) -> None:
+        """Put in several in their order; most often they come after all others."""
+        pieces, last = self._pieces, self._last
+        if not pieces:
+            pieces.append(entries)
+            last.append(entries[-1])
+            self.length = len(entries)
+        elif entries[0] > last[-1] and len(pieces[-1]) < self.PIECE:
+            pieces[-1] += entries
+            last[-1] = entries[-1]
+            self.length += len(entries)
+        else:
+            for _, _, pending in entries:
+                self.add(pending)
+
     def remove(self, pending: PendingKey) -> None:
         """Take out ``pending``."""
         entry = (*pending.rank, pending)
         index = bisect_left(self._last, entry)
         piece = self._pieces[index]
         del piece[bisect_left(piece, entry)]
-        self._length -= 1
+        self.length -= 1
         self._shrunk(index)
 
     def first(self) -> PendingKey | None:
         """Tell which comes first."""
         return self._pieces[0][0][2] if self._pieces else None
 
-    def pop(self) -> PendingKey:
-        """Take out the first."""
-        pending = self._pieces[0].pop(0)[2]
-        self._length -= 1
-        self._shrunk(0)
-        return pending
+    def pop(self, count: int) -> list[PendingKey]:
+        """Take out the first ones, ``count`` of them or fewer where its pieces end."""
+        if not self._pieces:
+            return []
+        piece = self._pieces[0]
+        popped = [entry[2] for entry in piece[:count]]
+        del piece[:count]
+        self.length -= len(popped)
+        if not piece:
+            del self._pieces[0], self._last[0]
+        return popped
 
     def _shrunk(self, index: int) -> None:
         piece = self._pieces[index]

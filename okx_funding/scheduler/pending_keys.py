@@ -14,6 +14,7 @@ from .pending import (
     HELD,
     IN_FLIGHT,
     LATER,
+    NO_ATTEMPTS,
     QUEUED,
     SUSPECT,
     PendingKey,
@@ -40,7 +41,7 @@ class PendingKeys:
 
     def __len__(self) -> int:
         """Count the keys in the queues."""
-        return len(self.shared) + len(self.alone)
+        return self.shared.length + self.alone.length
 
     def rank_of_newcomer(self, priority: int, now: float) -> Rank:
         """Give the rank that a key of ``priority`` would have that came now."""
@@ -58,23 +59,46 @@ class PendingKeys:
             return
         if pending.state is QUEUED:
             self.dequeue(pending)
-            self.enqueue(pending, priority, now)
+            self.enqueue(pending, now, priority)
         elif pending.state is HELD or pending.state is SUSPECT:
             self.set_rank(pending, priority, now)
 
     # -- the queues ------------------------------------------------------------------------
 
-    def enqueue(self, pending: PendingKey, priority: int, now: float) -> None:
-        """Queue ``pending`` as one that came now."""
-        self.set_rank(pending, priority, now)
-        self.enqueue_by_rank(pending, now)
-
-    def enqueue_by_rank(self, pending: PendingKey, now: float) -> None:
-        """Queue ``pending`` at the rank that it has."""
+    def enqueue(self, pending: PendingKey, now: float, priority: int | None = None) -> None:
+        """Queue ``pending`` at the rank that it has, or as one of ``priority`` that came now."""
+        if priority is not None:
+            self._serial += 1
+            pending.priority = priority
+            pending.rank = (now - priority * AGING, self._serial)
         pending.state = QUEUED
-        key = pending.key
-        pending.alone = key is None or (bool(self.quarantine) and self.quarantine.holds(key, now))
+        key, quarantine = pending.key, self.quarantine
+        pending.alone = key is None or (bool(quarantine.until) and quarantine.holds(key, now))
         (self.alone if pending.alone else self.shared).add(pending)
+
+    def enqueue_new(self, waiter: Waiter, priority: int, now: float) -> bool:
+        """Queue all keys of a call that takes one request, if nobody waits for any of them.
+
+        Gives whether it did; a key that may have to be asked alone is left to `enqueue`.
+        """
+        keys, by_key = waiter.keys, self.by_key
+        if self.quarantine.until or (by_key and not by_key.keys().isdisjoint(keys)):
+            return False
+        if None in keys:
+            return False
+        rank, serial = now - priority * AGING, self._serial
+        entries = []
+        for key in keys:
+            serial += 1
+            pending = by_key[key] = PendingKey(key, now)
+            pending.state = QUEUED
+            pending.priority = priority
+            pending.rank = (rank, serial)
+            pending.waiters[waiter] = NO_ATTEMPTS
+            entries.append((rank, serial, pending))
+        self._serial = serial
+        self.shared.extend(entries)
+        return True
 
     def dequeue(self, pending: PendingKey) -> None:
         """Take ``pending`` out of the queue, if it is there."""
@@ -90,18 +114,21 @@ class PendingKeys:
 
     def pop_batch(self, now: float) -> list[PendingKey]:
         """Take out the keys of the next request."""
+        first = self.first() if self.alone.length else None
+        queue, room = self.shared, self.batch_size
+        if first is not None and first.alone:
+            queue, room = self.alone, 1
         batch: list[PendingKey] = []
-        first = self.first()
-        while first is not None and len(batch) < self.batch_size:
-            pending = (self.alone if first.alone else self.shared).pop()
-            pending.state = IN_FLIGHT
-            del self.by_key[pending.key]
-            batch.append(pending)
-            if pending.chunk_of is not None:
-                self._left_queue(pending, now)
-            if pending.alone:
-                break
-            first = self.shared.first()
+        while queue.length and len(batch) < room:
+            # One by one while a long call waits: its next chunk is queued when the last key of
+            # one has left, and may come before others.
+            popped = queue.pop(1 if self.long else room - len(batch))
+            for pending in popped:
+                pending.state = IN_FLIGHT
+                del self.by_key[pending.key]
+                if pending.chunk_of is not None:
+                    self._left_queue(pending, now)
+            batch += popped
         return batch
 
     def drop(self, pending: PendingKey) -> None:
@@ -130,7 +157,7 @@ class PendingKeys:
         newer = self.by_key.get(key)
         if newer is not None and newer.state is QUEUED and not newer.alone:
             self.dequeue(newer)
-            self.enqueue_by_rank(newer, now)
+            self.enqueue(newer, now)
 
     # -- chunks ----------------------------------------------------------------------------
 
@@ -140,7 +167,7 @@ class PendingKeys:
         while chunks.later and room > 0:
             pending = chunks.later.popleft()
             if pending.state is LATER:
-                self.enqueue(pending, chunks.priority, now)
+                self.enqueue(pending, now, chunks.priority)
                 pending.chunk_of = waiter
                 chunks.queued += 1
                 room -= self.batch_size if pending.alone else 1

@@ -17,25 +17,26 @@ class Quarantine:
     """Keys, and until when each shares no request."""
 
     def __init__(self) -> None:
-        self._until: OrderedDict[Key, float] = OrderedDict()
+        self.until: OrderedDict[Key, float] = OrderedDict()
+        """The end of each key's quarantine."""
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self.until)
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(self._until)
+        return iter(self.until)
 
     def holds(self, key: Key, now: float) -> bool:
         """Tell whether ``key`` must be asked alone."""
-        until = self._until.get(key)
+        until = self.until.get(key)
         if until is not None and until < now:
-            del self._until[key]
+            del self.until[key]
             return False
         return until is not None
 
     def add(self, key: Key, now: float) -> None:
         """Put ``key`` into quarantine; what is over, or too much, goes."""
-        until = self._until
+        until = self.until
         until[key] = now + QUARANTINE
         until.move_to_end(key)
         while len(until) > QUARANTINED or until[next(iter(until))] < now:
@@ -43,4 +44,4 @@ class Quarantine:
 
     def discard(self, key: Key) -> None:
         """Release ``key``: OKX answered for it."""
-        self._until.pop(key, None)
+        self.until.pop(key, None)

@@ -126,7 +126,8 @@ class SlotQueue:
                 break
             del self.senders[sender]
             self.senders[sender] = None  # it had its turn, and is the last now
-            sender.host.spend()
+            if sender.host.limiter is not None:
+                sender.host.spend()
             sender.dispatch(slot, now)
         if self._timer is not None or until < math.inf:
             self._sleep(until)
@@ -134,6 +135,12 @@ class SlotQueue:
     def _next(self, now: float) -> Sender | None:
         """Who sends next: of those with the priority of the oldest, each in turn."""
         senders = self.senders
+        if len(senders) == 1:
+            (only,) = senders
+            if only.ready(now):
+                return only if only.free_at(now) <= now else None
+            senders.pop(only, None)  # telling callers of a refusal may have done so
+            return None
         for sender in [sender for sender in senders if not sender.ready(now)]:
             del senders[sender]
         able = [sender for sender in senders if sender.free_at(now) <= now]

@@ -59,6 +59,29 @@ class Resolver:
         waiter.set_exception(error)
         waiter.exception()  # seen, whether or not anybody is there to ask for it
 
+    def resolve_one(self, batch: Batch, answered: list[tuple[PendingKey, list[Any]]]) -> bool:
+        """Give the only caller of a batch all its rows; False where there are several, or more."""
+        waiters = answered[0][0].waiters
+        if len(waiters) != 1:
+            return False
+        (waiter,) = waiters
+        answers = waiter.answers
+        if answers is None:
+            if len(answered) > 1 or waiter.done():
+                return False
+            rows = answered[0][1].copy()
+        else:
+            if waiter.left != len(answered) or waiter.error is not None or waiter.done():
+                return False
+            for pending, found in answered:
+                if waiter not in pending.waiters or len(pending.waiters) > 1:
+                    return False
+                answers[pending.key] = found
+            rows = list(chain.from_iterable(answers.values()))
+        self._batches.discard(batch)
+        self._finish(waiter, rows)
+        return True
+
     def resolving(self, batch: Batch, answered: list[tuple[PendingKey, list[Any]]]) -> Job:
         """Give each caller its rows."""
         steps = 0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, repr=False)
-class BucketStatistics:
+
+class BucketStatistics(msgspec.Struct, frozen=True):
     """One bucket at one moment. Times are seconds."""
 
     endpoint: str
@@ -59,8 +59,7 @@ class BucketStatistics:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class HostStatistics:
+class HostStatistics(msgspec.Struct, frozen=True):
     """One host at one moment."""
 
     host: str
@@ -72,8 +71,7 @@ class HostStatistics:
     """API keys with which nothing is sent for a while, because OKX goes on refusing them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(msgspec.Struct, frozen=True):
     """Totals since the start, and every bucket as it is now."""
 
     calls: int
@@ -124,8 +122,7 @@ def _together(buckets: list[BucketStatistics]) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class CallStarted:
+class CallStarted(msgspec.Struct, frozen=True):
     """A call was accepted. Told in the caller's own task, before it waits.
 
     ``call`` is its number, the same in all events of one call, and of no other of the process.
@@ -137,8 +134,7 @@ class CallStarted:
     keys: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
+class CallEnded(msgspec.Struct, frozen=True):
     """A call is over: ``outcome`` is "ok", "cancelled" or the name of the error."""
 
     endpoint: str
@@ -148,8 +144,7 @@ class CallEnded:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class BatchDispatched:
+class BatchDispatched(msgspec.Struct, frozen=True):
     """A request leaves. ``batch`` is its number, the same in all events of one request.
 
     No other request of the process has that number.
@@ -172,8 +167,7 @@ class BatchDispatched:
     """Without the query."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseReceived:
+class ResponseReceived(msgspec.Struct, frozen=True):
     """An answer came, good or bad, or none will: ``outcome`` is "ok" or the name of the error.
 
     ``http_status`` is None where there is no answer, or none that is whole.
@@ -187,8 +181,7 @@ class ResponseReceived:
     http_status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """OKX refused a request for the rate limit; the bucket is frozen for ``frozen_for`` s."""
 
     endpoint: str
@@ -197,8 +190,7 @@ class Refused:
     frozen_for: float
 
 
-@dataclass(frozen=True, slots=True)
-class RetryScheduled:
+class RetryScheduled(msgspec.Struct, frozen=True):
     """A batch goes back to the queue after ``delay`` seconds, because of ``reason``."""
 
     endpoint: str

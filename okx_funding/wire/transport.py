@@ -143,7 +143,7 @@ class AiohttpTransport:
 
         A pool that isn't ours knows nothing of ``fresh``.
         """
-        http = self._session()
+        http = self._http if self._http is not None else self._session()
         current = Attempt(self._own, fresh)
         attempt.set(current)
         deadlines = self._deadlines
@@ -171,6 +171,8 @@ class AiohttpTransport:
                 whole = await self._read(answer.content, encoding or "", label)
             if current.expired:  # a body without a length ends where its connection does
                 raise TimeoutError
+            if answer.status == 200:
+                return Response(200, whole, fresh=current.made)
             return _response(answer, whole, current.made)
         except OKXError:
             raise
@@ -246,8 +248,6 @@ async def _as_long_as_the_loop(http: aiohttp.ClientSession) -> AsyncGenerator[No
 
 
 def _response(answer: aiohttp.ClientResponse, body: bytes, fresh: bool) -> Response:
-    if answer.status == 200:
-        return Response(200, body, fresh=fresh)
     get = answer.headers.get
     return Response(
         answer.status, body, get("Retry-After"), get("Location"), get("Date"), fresh=fresh

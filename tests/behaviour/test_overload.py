@@ -214,7 +214,7 @@ async def test_the_queue_keeps_the_order_whatever_is_added_and_removed():
     left = sorted(rank for n, rank in enumerate(ranks) if n % 3)
     assert queue.count_before((5000, 0)) == sum(rank < (5000, 0) for rank in left)
     assert [each.rank for each in queue] == left
-    assert [queue.pop().rank for _ in range(len(queue))] == left
+    assert [queue.pop(1)[0].rank for _ in range(len(queue))] == left
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
         batch = batcher.take(0.0)
         assert batch is not None
         began = time.process_time()
-        assert dispatcher._rows_by_key(batch, rows)("K") == rows
+        assert dispatcher._rows_by_key(batch, rows)["K"] == rows
         assert time.process_time() - began <= 0.15  # ten times what it takes
         batcher.over(batch)
         batcher._resolver.callers = 0

@@ -191,7 +191,7 @@ async def nothing_left(session: Session) -> None:
         assert (batcher.callers, batcher.queued) == (0, 0), lane
         for place in (
             batcher._keys.by_key,
-            batcher.bisections._idle,
+            batcher.bisections.idle,
             batcher.bisections.suspects,
             batcher._keys.long,
             batcher._batches,

@@ -7,7 +7,7 @@ const MOST_LANES = 40;
 const MOST_DOTS = 120;
 
 const lanes = new Map();
-let names = new Map();
+let called = new Map();
 
 /** Forget all lanes: the exchange's log was cleared. */
 export function clearLanes() {
@@ -17,7 +17,7 @@ export function clearLanes() {
 
 /** Take up the state's arrivals, and have every lane say how full its window is. */
 export function showLanes(state) {
-  names = new Map(state.users.map((user) => [user.uid, user.name || `user ${short(user.uid)}`]));
+  called = names(state.users);
   for (const arrival of state.arrivals) {
     const mine = arrival.lanes.map((id) => lanes.get(id) ?? make(id, state.lanes[id]));
     // Of several limits, the one that is full has refused.
@@ -38,6 +38,15 @@ export function showLanes(state) {
 
 export const short = (uid) => (uid.length > 10 ? `…${uid.slice(-6)}` : uid);
 
+/** What users are called, a sub-account by its name; the only user there is needs no name. */
+export function names(users) {
+  const alone = users.filter((user) => !user.main).length === 1;
+  return new Map(users.map((user) => {
+    if (!user.main) return [user.uid, alone ? "" : `user ${short(user.uid)}`];
+    return [user.uid, alone ? user.name : `${user.name} of ${short(user.main)}`];
+  }));
+}
+
 function make(id, about) {
   const track = h("div", { class: "track", "aria-hidden": "true" }, h("div", { class: "window" }));
   track.style.setProperty("--span", `${about.period * SHOWN}s`);
@@ -45,7 +54,7 @@ function make(id, about) {
   const fill = h("span", { class: "fill" });
   const count = h("span", { class: "count" });
   const note = h("span", { class: "note" });
-  const who = about.who === "address" ? "by address" : names.get(about.who) ?? about.who;
+  const who = about.who === "address" ? "by address" : called.get(about.who) ?? short(about.who);
   const element = h("div", { class: "lane" },
     h("div", { class: "lane-head" },
       h("span", { class: "lane-name" }, about.endpoint),
@@ -93,6 +102,6 @@ function update(lane, now) {
   lane.fill.style.width = `${Math.min(100, (100 * n) / lane.count)}%`;
   lane.fill.classList.toggle("full", n >= lane.count);
   say(lane.countText, `${n} of ${lane.count} in ${span(lane.period)}`);
-  say(lane.note, `${lane.refused ? `${lane.refused} refused · ` : ""}most ${lane.peak}`);
+  say(lane.note, `${lane.refused ? `${lane.refused} refused · ` : ""}peak ${lane.peak}`);
   lane.note.classList.toggle("bad", lane.refused > 0);
 }

@@ -189,8 +189,12 @@ async def test_focus_stays_with_a_deposit_while_its_state_changes(
 async def test_what_can_not_be_done_is_said(exchange: SimulatedExchange, tab: Tab):
     await tab.evaluate("document.querySelector('#deposit [name=amt]').value = 'a lot'")
     await click(tab, "Credit a deposit")
-    said = await tab.until("!document.getElementById('error').hidden && error.textContent")
+    said = await tab.until(
+        "!document.getElementById('error').hidden && document.getElementById('error-text').textContent"
+    )
     assert said == "'a lot' isn't an amount."
+    await click(tab, "Close")
+    assert await tab.evaluate("document.getElementById('error').hidden")
 
 
 async def test_markup_in_a_request_stays_text(

@@ -5,6 +5,7 @@ import { byId, h, say, span } from "./dom.js";
 const SHOWN = 2.5; // a lane shows this many windows, so that what has left one is seen a while
 const MOST_LANES = 40;
 const MOST_DOTS = 120;
+const CLOSE = 0.03; // dots nearer to each other than this share of a lane are one, with a number
 
 const lanes = new Map();
 let called = new Map();
@@ -58,11 +59,10 @@ function make(id, about) {
   const element = h("div", { class: "lane" },
     h("div", { class: "lane-head" },
       h("span", { class: "lane-name" }, about.endpoint),
-      h("span", { class: "lane-who" }, [who, about.of].filter(Boolean).join(" · ")),
-      h("span", { class: "lane-limit" }, about.limit)),
+      h("span", { class: "lane-who" }, [who, about.of].filter(Boolean).join(" · "))),
     track,
     h("div", { class: "lane-foot" }, h("span", { class: "gauge", "aria-hidden": "true" }, fill), count, note));
-  const lane = { ...about, element, track, fill, countText: count, note, times: [], peak: 0, refused: 0, last: 0 };
+  const lane = { ...about, element, track, fill, countText: count, note, times: [], latest: {}, peak: 0, refused: 0, last: 0 };
   lanes.set(id, lane);
   byId("lanes").append(element);
   if (lanes.size > MOST_LANES) {
@@ -90,7 +90,14 @@ function add(lane, arrival, now) {
   const age = Math.max(now - arrival.at, 0);
   if (age >= lane.period * SHOWN) return;
   const kind = arrival.refused ? "refused" : arrival.fault ? "faulty" : "admitted";
+  const last = lane.latest[kind];
+  if (last && arrival.at - last.at < lane.period * SHOWN * CLOSE && last.dot.isConnected) {
+    last.n += 1;
+    last.dot.dataset.n = last.n;
+    return;
+  }
   const dot = h("div", { class: `dot ${kind}` });
+  lane.latest[kind] = { at: arrival.at, dot, n: 1 };
   dot.style.animationDelay = `${-age}s`;
   dot.addEventListener("animationend", () => dot.remove());
   lane.track.append(dot);

@@ -122,7 +122,7 @@ function showLog(state) {
       h("span", { class: "verdict" }, verdict),
       h("span", { class: "what" }, h("strong", {}, it.endpoint), " ",
         h("span", { class: "mono dim" }, `${it.method} ${path}`),
-        who ? h("span", { class: "dim" }, ` · ${who}`) : null,
+        who ? h("span", { class: "dim who" }, ` · ${who}`) : null,
         why ? h("span", { class: "why" }, why) : null)));
   }
   while (log.childElementCount > LOG) log.lastElementChild.remove();
@@ -138,7 +138,7 @@ function notice(id, words) {
   clearTimeout(hide);
   byId("done").hidden = byId("error").hidden = true;
   byId(id).hidden = false;
-  byId(id).textContent = words;
+  byId(id === "error" ? "error-text" : id).textContent = words;
   if (id === "done") hide = setTimeout(() => { byId("done").hidden = true; }, 6000);
 }
 
@@ -174,6 +174,7 @@ onSubmit("lose", (given) => ({ do: "lose", ...given }));
 onSubmit("advance", (given) => ({ do: "advance", ...given }));
 onSubmit("chain", ({ chain }) => ({ do: "chain", chain, works: suspended.has(chain) }));
 byId("chain").addEventListener("change", showChain);
+byId("close").addEventListener("click", () => { byId("error").hidden = true; });
 byId("drop").addEventListener("click", () => act({ do: "drop" }));
 byId("calm").addEventListener("click", () => act({ do: "calm" }));
 byId("outage").addEventListener("click", () =>

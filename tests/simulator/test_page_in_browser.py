@@ -190,7 +190,8 @@ async def test_what_can_not_be_done_is_said(exchange: SimulatedExchange, tab: Ta
     await tab.evaluate("document.querySelector('#deposit [name=amt]').value = 'a lot'")
     await click(tab, "Credit a deposit")
     said = await tab.until(
-        "!document.getElementById('error').hidden && document.getElementById('error-text').textContent"
+        "!document.getElementById('error').hidden"
+        " && document.getElementById('error-text').textContent"
     )
     assert said == "'a lot' isn't an amount."
     await click(tab, "Close")

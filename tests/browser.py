@@ -16,10 +16,10 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _FLAGS = (
@@ -34,6 +34,12 @@ _PATIENCE = 20.0
 def executable() -> str | None:
     """Where a Chromium is; None where there is none."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
+NEEDED = pytest.mark.skipif(
+    executable() is None, reason="no Chromium is installed (Debian: apt-get install chromium)"
+)
+"""Marks the tests that need a browser."""
 
 
 class Tab:
@@ -75,13 +81,13 @@ class Tab:
         return answer["result"].get("value")
 
     async def until(self, script: str, seconds: float = 10.0) -> Any:
-        """The value of an expression, as soon as it is true. Raises AssertionError."""
+        """The value of an expression, as soon as it is true (an element is). Or AssertionError."""
         value = await self.evaluate(
             f"""new Promise((resolve) => {{
                 const end = performance.now() + {seconds * 1000};
                 const look = () => {{
                     const value = (() => {script})();
-                    if (value || performance.now() > end) resolve(value);
+                    if (value || performance.now() > end) resolve(value instanceof Node || value);
                     else setTimeout(look, 20);
                 }};
                 look();
@@ -109,10 +115,10 @@ class Tab:
                 windowsVirtualKeyCode=codes.get(key, 0), **(text if kind == "keyDown" else {}),
             )  # fmt: skip
 
-    async def screenshot(self, path: Path, *, whole: bool = True) -> None:
-        """Write what is seen, or the whole page, as PNG."""
-        answer = await self.command("Page.captureScreenshot", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(answer["data"]))
+    async def screenshot(self) -> bytes:
+        """The whole page as PNG."""
+        answer = await self.command("Page.captureScreenshot", captureBeyondViewport=True)
+        return base64.b64decode(answer["data"])
 
     async def close(self) -> None:
         self._reader.cancel()

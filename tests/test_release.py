@@ -110,7 +110,9 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
         "okx_funding",
         f"okx_funding-{okx_funding.__version__}.dist-info",
     }
-    there = {path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py")}
+    kinds = ("*.py", "*.html", "*.css", "*.js")
+    there = {it.relative_to(ROOT).as_posix() for kind in kinds for it in PACKAGE.rglob(kind)}
+    assert "okx_funding/simulator/page/static/index.html" in there
     assert there <= set(names)
     assert "okx_funding/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)

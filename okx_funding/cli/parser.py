@@ -193,7 +193,9 @@ def _simulate(command: Command) -> None:
         "run a simulated exchange until Ctrl-C",
         "Run a simulated exchange on this machine, for tests of your own programs in whatever\n"
         "language. It checks signatures, counts limits and answers with OKX's codes. The keys\n"
-        "that it prints are made up and of no use anywhere else.",
+        "that it prints are made up and of no use anywhere else. Its page, at / in a browser of\n"
+        "this machine, shows accounts, limits and requests live, and has buttons for deposits,\n"
+        "faults and the clock.",
     )
     simulate.add_argument("--port", type=_port, default=8080, help="0 takes a free one (8080)")
     simulate.add_argument("--host", default="127.0.0.1", help="where to listen (127.0.0.1)")

@@ -21,6 +21,7 @@ def simulate(args: argparse.Namespace) -> None:
             judge=args.judge,
             latency=args.latency,
             jitter=args.jitter,
+            page=True,
         )
     except ValueError as error:
         raise Failure(str(error), USAGE) from None
@@ -54,5 +55,7 @@ async def _run(exchange: SimulatedExchange) -> None:
         console.print(f"A simulated exchange at {exchange.base_url}, until Ctrl-C. Made-up keys:\n")
         for name, value in settings.items():
             console.print(f"export {name}={value}", soft_wrap=True)
-        console.print(f"\nIt owns {', '.join(exchange.currencies[:5])} and so on.")
+        page = exchange.base_url.replace("//0.0.0.0:", "//127.0.0.1:")
+        console.print(f"\nWatch it, and make things happen, in a browser of this machine: {page}/")
+        console.print(f"It owns {', '.join(exchange.currencies[:5])} and so on.")
         await over.wait()

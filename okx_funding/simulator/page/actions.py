@@ -140,7 +140,8 @@ class Actions:
         loop = asyncio.get_running_loop()
         loop.call_soon(self._exchange.drop_connections)
         loop.call_soon(self._exchange.websockets.drop)
-        return f"All connections are dropped, with {websockets} WebSockets among them."
+        kind = "a WebSocket" if websockets == 1 else "WebSockets"
+        return f"All connections are dropped, {websockets} of them {kind}."
 
     def _outage(self, wanted: Wanted) -> str:
         self._exchange.outage = on = wanted.get("on") == "true"

@@ -35,11 +35,11 @@ export function render(element, data, make) {
   }
 }
 
-/** Fill a select, and keep what was chosen. Options are pairs of value and text. */
-export function options(select, pairs) {
+/** Fill a select with pairs of value and text, and keep what was chosen; in the beginning `first`. */
+export function options(select, pairs, first = "") {
   const seen = JSON.stringify(pairs);
   if (select.dataset.seen === seen) return;
-  const chosen = select.value;
+  const chosen = select.dataset.seen ? select.value : first;
   select.dataset.seen = seen;
   select.replaceChildren(...pairs.map(([value, text]) => h("option", { value }, text)));
   if (pairs.some(([value]) => value === chosen)) select.value = chosen;
@@ -50,6 +50,19 @@ export function grouped(amount) {
   const [whole, fraction] = amount.split(".");
   const groups = whole.replace(/\B(?=(\d{3})+$)/g, "\u202f");
   return fraction === undefined ? groups : `${groups}.${fraction}`;
+}
+
+/** What an amount has become more or less than another, exactly: "+0.1", "−2". */
+export function difference(now, was) {
+  const places = Math.max(...[now, was].map((it) => it.split(".")[1]?.length ?? 0));
+  const [a, b] = [now, was].map((it) => {
+    const [whole, fraction = ""] = it.split(".");
+    return BigInt(whole + fraction.padEnd(places, "0"));
+  });
+  const digits = (a > b ? a - b : b - a).toString().padStart(places + 1, "0");
+  const cut = digits.length - places;
+  const fraction = digits.slice(cut).replace(/0+$/, "");
+  return (a < b ? "−" : "+") + grouped(digits.slice(0, cut)) + (fraction && `.${fraction}`);
 }
 
 const two = (n) => String(n).padStart(2, "0");

@@ -5,9 +5,10 @@ import { byId, h, say, span } from "./dom.js";
 const SHOWN = 2.5; // a lane shows this many windows, so that what has left one is seen a while
 const MOST_LANES = 40;
 const MOST_DOTS = 120;
+const CLOSE = 0.03; // dots nearer to each other than this share of a lane are one, with a number
 
 const lanes = new Map();
-let names = new Map();
+let called = new Map();
 
 /** Forget all lanes: the exchange's log was cleared. */
 export function clearLanes() {
@@ -17,7 +18,7 @@ export function clearLanes() {
 
 /** Take up the state's arrivals, and have every lane say how full its window is. */
 export function showLanes(state) {
-  names = new Map(state.users.map((user) => [user.uid, user.name || `user ${short(user.uid)}`]));
+  called = names(state.users);
   for (const arrival of state.arrivals) {
     const mine = arrival.lanes.map((id) => lanes.get(id) ?? make(id, state.lanes[id]));
     // Of several limits, the one that is full has refused.
@@ -38,6 +39,15 @@ export function showLanes(state) {
 
 export const short = (uid) => (uid.length > 10 ? `…${uid.slice(-6)}` : uid);
 
+/** What users are called, a sub-account by its name; the only user there is needs no name. */
+export function names(users) {
+  const alone = users.filter((user) => !user.main).length === 1;
+  return new Map(users.map((user) => {
+    if (!user.main) return [user.uid, alone ? "" : `user ${short(user.uid)}`];
+    return [user.uid, alone ? user.name : `${user.name} of ${short(user.main)}`];
+  }));
+}
+
 function make(id, about) {
   const track = h("div", { class: "track", "aria-hidden": "true" }, h("div", { class: "window" }));
   track.style.setProperty("--span", `${about.period * SHOWN}s`);
@@ -45,15 +55,14 @@ function make(id, about) {
   const fill = h("span", { class: "fill" });
   const count = h("span", { class: "count" });
   const note = h("span", { class: "note" });
-  const who = about.who === "address" ? "by address" : names.get(about.who) ?? about.who;
+  const who = about.who === "address" ? "by address" : called.get(about.who) ?? short(about.who);
   const element = h("div", { class: "lane" },
     h("div", { class: "lane-head" },
       h("span", { class: "lane-name" }, about.endpoint),
-      h("span", { class: "lane-who" }, [who, about.of].filter(Boolean).join(" · ")),
-      h("span", { class: "lane-limit" }, about.limit)),
+      h("span", { class: "lane-who" }, [who, about.of].filter(Boolean).join(" · "))),
     track,
     h("div", { class: "lane-foot" }, h("span", { class: "gauge", "aria-hidden": "true" }, fill), count, note));
-  const lane = { ...about, element, track, fill, countText: count, note, times: [], peak: 0, refused: 0, last: 0 };
+  const lane = { ...about, element, track, fill, countText: count, note, times: [], latest: {}, peak: 0, refused: 0, last: 0 };
   lanes.set(id, lane);
   byId("lanes").append(element);
   if (lanes.size > MOST_LANES) {
@@ -81,7 +90,14 @@ function add(lane, arrival, now) {
   const age = Math.max(now - arrival.at, 0);
   if (age >= lane.period * SHOWN) return;
   const kind = arrival.refused ? "refused" : arrival.fault ? "faulty" : "admitted";
+  const last = lane.latest[kind];
+  if (last && arrival.at - last.at < lane.period * SHOWN * CLOSE && last.dot.isConnected) {
+    last.n += 1;
+    last.dot.dataset.n = last.n;
+    return;
+  }
   const dot = h("div", { class: `dot ${kind}` });
+  lane.latest[kind] = { at: arrival.at, dot, n: 1 };
   dot.style.animationDelay = `${-age}s`;
   dot.addEventListener("animationend", () => dot.remove());
   lane.track.append(dot);
@@ -93,6 +109,6 @@ function update(lane, now) {
   lane.fill.style.width = `${Math.min(100, (100 * n) / lane.count)}%`;
   lane.fill.classList.toggle("full", n >= lane.count);
   say(lane.countText, `${n} of ${lane.count} in ${span(lane.period)}`);
-  say(lane.note, `${lane.refused ? `${lane.refused} refused · ` : ""}most ${lane.peak}`);
+  say(lane.note, `${lane.refused ? `${lane.refused} refused · ` : ""}peak ${lane.peak}`);
   lane.note.classList.toggle("bad", lane.refused > 0);
 }

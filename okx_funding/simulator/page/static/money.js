@@ -1,19 +1,14 @@
 // Accounts with their balances, deposits and withdrawals with their buttons, and what was moved.
 
-import { byId, clock, grouped, h, render } from "./dom.js";
-import { short } from "./lanes.js";
+import { byId, clock, difference, grouped, h, render } from "./dom.js";
+import { names, short } from "./lanes.js";
 
 const before = new Map(); // "uid/ccy/account" -> amount, to show what has changed
 
-/** What a user is called: a sub-account by its name, a user by the end of the user id. */
-export function names(users) {
-  return new Map(users.map((user) =>
-    [user.uid, user.main ? `${user.name} of ${short(user.main)}` : `user ${short(user.uid)}`]));
-}
 
 export function showMoney(state, act) {
   const called = names(state.users);
-  showAccounts(state, called);
+  showAccounts(state);
   render(byId("open"), [state.open, state.more_open, [...called]], () => state.open.length
     ? [...state.open.map((it) => record(it, called, act)), more(state.more_open, "more are open")]
       .filter(Boolean)
@@ -26,7 +21,7 @@ export function showMoney(state, act) {
 
 const more = (n, words) => (n ? h("p", { class: "hint" }, `${n} ${words}`) : null);
 
-function showAccounts(state, called) {
+function showAccounts(state) {
   const changed = new Map();
   for (const user of state.users) {
     for (const row of user.balances) {
@@ -39,21 +34,25 @@ function showAccounts(state, called) {
     }
   }
   render(byId("accounts"), [state.users, state.more_users], () => [
-    ...state.users.map((user) => account(user, called, changed)),
+    ...state.users.map((user) => account(user, changed)),
     more(state.more_users, "more accounts aren't shown"),
   ].filter(Boolean));
 }
 
-function account(user, called, changed) {
+function account(user, changed) {
   const cell = (row, name) => {
     const was = changed.get(`${user.uid}/${row.ccy}/${name}`);
     const attributes = { class: "amount" };
     if (was !== undefined) attributes.class += " changed";
+    const change = was === undefined ? null : difference(row[name], was);
     return h("td", { ...attributes, "data-balance": `${user.uid}/${row.ccy}/${name}`,
-      title: was === undefined ? null : `was ${was}` }, grouped(row[name]));
+      title: was === undefined ? null : `was ${was}` },
+      change && h("span", { class: change.startsWith("+") ? "delta" : "delta less", "aria-hidden": "true" }, change),
+      grouped(row[name]));
   };
   return h("article", { class: user.main ? "account sub" : "account" },
-    h("h3", {}, called.get(user.uid), " ", h("span", { class: "mono dim" }, user.uid)),
+    h("h3", {}, user.main ? `Sub-account ${user.name}` : "User", " ",
+      h("span", { class: "mono dim" }, user.uid)),
     user.balances.length === 0 ? h("p", { class: "hint" }, "Nothing yet.")
       : h("table", {},
         h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Currency"),
@@ -71,13 +70,13 @@ function record(it, called, act) {
       onclick: () => act({ do: "next", ...body }) }, it.next),
     it.can_fail ? h("button", { class: "danger small", "data-focus": `fail ${of}`,
       "aria-label": `Let ${of} fail`, onclick: () => act({ do: "fail", ...body }) }, "Fail") : null);
-  const details = [it.chain, called.get(it.user) ?? short(it.user), clock(it.time),
-    it.client_id && `id ${it.client_id}`];
+  const details = [`${it.kind} ${it.id}`, it.chain, called.get(it.user) ?? short(it.user), clock(it.time),
+    it.client_id && `client id ${it.client_id}`];
   return h("article", { class: `record ${it.kind}` },
     h("div", { class: "record-text" },
       h("p", {}, h("strong", {}, `${it.kind === "deposit" ? "+" : "−"} ${grouped(it.amt)} ${it.ccy}`),
         " ", h("span", { class: `state state-${it.state === "-1" || it.state === "12" ? "bad" : "ok"}` }, it.words)),
-      h("p", { class: "dim" }, `${it.kind} ${it.id} · ${details.filter(Boolean).join(" · ")}`)),
+      h("p", { class: "dim" }, ...details.filter(Boolean).map((text) => h("span", {}, text)))),
     buttons);
 }
 

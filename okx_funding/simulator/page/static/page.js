@@ -1,8 +1,8 @@
 // Asks the exchange for its state four times a second while somebody looks, and shows it.
 
 import { byId, clock, h, options, render, say, span } from "./dom.js";
-import { clearLanes, short, showLanes } from "./lanes.js";
-import { names, showMoney } from "./money.js";
+import { clearLanes, names, short, showLanes } from "./lanes.js";
+import { showMoney } from "./money.js";
 
 const EVERY = 250;
 const PATIENCE = 5000;
@@ -68,9 +68,9 @@ function show(state) {
 
 function showForms(state) {
   const called = names(state.users);
-  options(document.querySelector("#deposit [name=user]"), [...called]);
+  options(document.querySelector("#deposit [name=user]"), [...called].map(([uid, name]) => [uid, name || uid]));
   options(document.querySelector("#deposit [name=chain]"),
-    state.chains.map((it) => [`${it.ccy}/${it.chain}`, it.chain]));
+    state.chains.map((it) => [`${it.ccy}/${it.chain}`, it.chain]), "USDT/USDT-ERC20");
   options(document.querySelector("#lose [name=endpoint]"),
     [["", "any request"], ...state.endpoints.map((it) => [it, it])]);
   options(document.querySelector("#chain [name=chain]"),
@@ -80,13 +80,20 @@ function showForms(state) {
   const off = [...suspended];
   say(byId("suspended"), off.length ? `Suspended: ${off.join(", ")}` : "All chains work.");
   render(byId("ordered"), [state.ordered, state.outage], () => {
-    const coming = state.ordered.map((it) =>
-      h("li", {}, `next ${it.endpoint ?? "request"}: ${it.fault}`));
+    const coming = [...counted(state.ordered.map((it) => `next ${it.endpoint ?? "request"}: ${it.fault}`))]
+      .map(([words, n]) => h("li", {}, n > 1 ? `${words} (${n} times)` : words));
     if (state.outage) coming.unshift(h("li", { class: "bad" }, "outage: everything is answered with 503"));
     return coming.length ? coming : h("li", { class: "hint" }, "No faults are to come.");
   });
   byId("outage").setAttribute("aria-pressed", String(state.outage));
   say(byId("outage"), state.outage ? "End the outage" : "Outage");
+}
+
+/** Texts, each once, with how often it was there. */
+function counted(texts) {
+  const found = new Map();
+  for (const text of texts) found.set(text, (found.get(text) ?? 0) + 1);
+  return found;
 }
 
 let suspended = new Set();
@@ -109,12 +116,13 @@ function showLog(state) {
       it.refused ? it.reason : it.reason && `${it.code || it.status}: ${it.reason}`,
       it.fault && `fault: ${it.fault}`,
     ].filter(Boolean).join(" · ");
+    const who = it.user ? called.get(it.user) ?? short(it.user) : "";
     log.prepend(h("li", { class: kind },
       h("span", { class: "mono dim" }, clock(at, true)),
       h("span", { class: "verdict" }, verdict),
       h("span", { class: "what" }, h("strong", {}, it.endpoint), " ",
         h("span", { class: "mono dim" }, `${it.method} ${path}`),
-        it.user ? h("span", { class: "dim" }, ` · ${called.get(it.user) ?? short(it.user)}`) : null,
+        who ? h("span", { class: "dim who" }, ` · ${who}`) : null,
         why ? h("span", { class: "why" }, why) : null)));
   }
   while (log.childElementCount > LOG) log.lastElementChild.remove();
@@ -130,7 +138,7 @@ function notice(id, words) {
   clearTimeout(hide);
   byId("done").hidden = byId("error").hidden = true;
   byId(id).hidden = false;
-  byId(id).textContent = words;
+  byId(id === "error" ? "error-text" : id).textContent = words;
   if (id === "done") hide = setTimeout(() => { byId("done").hidden = true; }, 6000);
 }
 
@@ -166,6 +174,7 @@ onSubmit("lose", (given) => ({ do: "lose", ...given }));
 onSubmit("advance", (given) => ({ do: "advance", ...given }));
 onSubmit("chain", ({ chain }) => ({ do: "chain", chain, works: suspended.has(chain) }));
 byId("chain").addEventListener("change", showChain);
+byId("close").addEventListener("click", () => { byId("error").hidden = true; });
 byId("drop").addEventListener("click", () => act({ do: "drop" }));
 byId("calm").addEventListener("click", () => act({ do: "calm" }));
 byId("outage").addEventListener("click", () =>
@@ -173,4 +182,6 @@ byId("outage").addEventListener("click", () =>
 byId("only").addEventListener("change", (event) =>
   byId("log").classList.toggle("only-bad", event.target.checked));
 
+// On a phone the money comes first.
+if (matchMedia("(max-width: 34rem)").matches) byId("controls").open = false;
 follow();

@@ -73,6 +73,32 @@ class HostStatistics:
 
 
 @dataclass(frozen=True, slots=True)
+class PushStatistics:
+    """One WebSocket connection at one moment."""
+
+    url: str
+    user: str
+    """The user id, or the masked API key that stands in for it."""
+    state: str = "closed"
+    """"connecting", "open", "waiting" (for the next attempt), "stopped" or "closed"."""
+    connections: int = 0
+    """How many were made."""
+    last_message_ago: float | None = None
+    """Seconds since anything was heard; None before the first message."""
+    listeners: int = 0
+    """Watches that hear by it."""
+    backlog: int = 0
+    """Pushes that the slowest watch hasn't taken."""
+    gaps_filled: int = 0
+    """How often a watch read the history for what was missed."""
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first one."""
+        return max(0, self.connections - 1)
+
+
+@dataclass(frozen=True, slots=True)
 class Statistics:
     """Totals since the start, and every bucket as it is now."""
 
@@ -93,6 +119,8 @@ class Statistics:
     """Requests that repeated an earlier one."""
     buckets: tuple[BucketStatistics, ...]
     hosts: tuple[HostStatistics, ...] = ()
+    pushes: tuple[PushStatistics, ...] = ()
+    """The WebSocket connections that watches hear by."""
 
     def __str__(self) -> str:
         head = (
@@ -208,7 +236,45 @@ class RetryScheduled:
     reason: str
 
 
-Event = CallStarted | CallEnded | BatchDispatched | ResponseReceived | Refused | RetryScheduled
+@dataclass(frozen=True, slots=True)
+class PushConnected:
+    """A WebSocket is open and subscribed: the ``number``-th of its connection."""
+
+    url: str
+    user: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PushDisconnected:
+    """A WebSocket that was open is lost; another one is opened."""
+
+    url: str
+    user: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GapFilled:
+    """A watch has read the history for what was missed: ``events`` were told of it."""
+
+    channel: str
+    user: str
+    events: int
+    seconds: float
+
+
+Event = (
+    CallStarted
+    | CallEnded
+    | BatchDispatched
+    | ResponseReceived
+    | Refused
+    | RetryScheduled
+    | PushConnected
+    | PushDisconnected
+    | GapFilled
+)
 
 
 class Observer(Protocol):

@@ -17,6 +17,7 @@ from aiolimiter import AsyncLimiter
 from okx_funding import Credentials, FundingClient, RateLimit, Session
 from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.errors import ProtocolError
+from okx_funding.scheduler.context import Policy
 from okx_funding.telemetry.events import Statistics
 from okx_funding.wire.response import Response
 
@@ -185,7 +186,7 @@ class Ours:
             rate_limits={
                 "get_asset_valuation": dataclasses.replace(exchange.limit, spread=self._spread)
             },
-            refusal_cooldown=self._refusal_cooldown,
+            policy=Policy(refusal_cooldown=self._refusal_cooldown),
         )
         callers: set[asyncio.Task[None]] = set()
 

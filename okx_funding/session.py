@@ -21,8 +21,8 @@ from okx_funding.api.spec import Endpoint, RateLimit
 from okx_funding.auth.secret import Secret
 from okx_funding.auth.signing import login, timestamp
 from okx_funding.errors import ClientClosedError, InvalidArgumentError, OKXError, WrongLoopError
-from okx_funding.ratelimit.bucket import Bucket, Claim
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
+from okx_funding.ratelimit.interface import Bucket, Claim
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey
 from okx_funding.scheduler.calls import Args, args_of
 from okx_funding.scheduler.context import Context

@@ -11,14 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from okx_funding import (
-    AssetValuation,
-    Credentials,
-    FundingClient,
-    InvalidArgumentError,
-    RateLimit,
-    ValuationDetails,
-)
+from okx_funding import Credentials, FundingClient, InvalidArgumentError, RateLimit
+from okx_funding.api import AssetValuation, ValuationDetails
 from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.simulator import SimulatedExchange
 from tests.support import ASSETS, VALUATION, assets, at_exchange, row, someone, virtually
@@ -558,9 +552,9 @@ async def test_a_bad_timeout_or_priority_raises_before_anything_is_sent(method, 
         {"max_retries": -1},
         {"max_retries": 1.5},
         {"max_retries": True},
-        {"max_refusals": 0},
-        {"max_queue": 0},
-        {"refusal_cooldown": -1},
+        {"policy": 3},
+        {"read_only": 1},
+        {"ws_url": "http://x"},
         {"rate_limits": {"get_everything": RateLimit(1)}},
         {"rate_limits": {ASSETS: 6}},
         {"rate_limits": {ASSETS: (6, 1.0)}},

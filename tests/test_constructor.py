@@ -9,7 +9,7 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, InvalidArgumentError
 from okx_funding.telemetry.events import Event
-from tests.wireless import Wireless, names
+from tests.support.fake_session import FakeSession, names
 
 pytestmark = pytest.mark.looptime
 
@@ -78,14 +78,14 @@ class Unhashable(list[Event]):
 
 async def test_an_observer_without_a_hash_works():
     observer = Unhashable()
-    async with Wireless() as session, session.client(observer=observer) as client:
+    async with FakeSession() as session, session.client(observer=observer) as client:
         assert names(await client.get_non_tradable_assets("CELT")) == ["CELT"]
     assert len(observer) == 4
 
 
 async def test_observers_that_are_equal_are_told_of_their_own_calls_only():
     one, other, credentials = Unhashable(), Unhashable(), Credentials("k", "s", "p", user_id="7")
-    async with Wireless() as session:
+    async with FakeSession() as session:
         first = session.client(observer=one, credentials=credentials)
         session.client(observer=other, credentials=credentials)
         await first.get_non_tradable_assets("CELT")

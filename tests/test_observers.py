@@ -14,6 +14,7 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, RateLimit, RateLimitError, errors
 from okx_funding.scheduler.calls import Waiter
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault
 from okx_funding.telemetry.events import (
     BatchDispatched,
@@ -25,7 +26,7 @@ from okx_funding.telemetry.events import (
 from okx_funding.telemetry.observers import together
 
 from .support import ASSETS, VALUATION, failure_of
-from .wireless import Wireless, names, nothing_left
+from .support.fake_session import FakeSession, names, nothing_left
 
 CANARIES = ("canary-observed-4711", "canary-secret-4712", "canary-phrase-4713")
 MARK = "cana...11"
@@ -98,7 +99,7 @@ async def test_a_request_tells_whose_calls_it_serves(okx_client, observer):
     assert batch.keys == 2
 
 
-@pytest.mark.okx_client(max_refusals=1)
+@pytest.mark.okx_client(policy=Policy(max_refusals=1))
 async def test_the_outcome_of_a_call_is_its_own(okx_exchange, okx_client, observer):
     okx_exchange.fail_next(1, Fault.code("50011"))
     await failure_of(okx_client.get_non_tradable_assets("CELT"), RateLimitError)
@@ -147,7 +148,7 @@ async def test_who_is_told_may_call_at_once(kind):
             call = client.get_non_tradable_assets("OTHER")
             others[:] = [begin_at_once(asyncio.get_running_loop(), call)]
 
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(observer=curious)
         assert names(await client.get_non_tradable_assets("THIS", timeout=9)) == ["THIS"]
         assert names(await others[0]) == ["OTHER"]
@@ -568,14 +569,14 @@ async def test_without_an_observer_nothing_is_hung_on_a_call(okx_exchange):
     ) as client:
         call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
         await asyncio.sleep(0)
-        (lane,) = client._lanes.values()
+        (lane,) = client._calls.lanes.values()
         assert all(type(waiter) is Waiter for waiter in lane.open_waiters())
         assert lane.dispatcher.emitter is None
         await call
 
 
 async def test_the_text_of_statistics_is_short_for_many_users():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         clients = [session.client() for _ in range(20)]
         for client in clients:
             await client.get_non_tradable_assets("CELT")

@@ -21,6 +21,7 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
+from okx_funding.scheduler.context import Policy
 from tests.support import row, sample, someone
 
 pytestmark = pytest.mark.looptime
@@ -31,7 +32,7 @@ PAGE = "<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 @pytest.fixture
 async def client():
-    async with FundingClient(someone(), max_retries=0, max_refusals=1) as client:
+    async with FundingClient(someone(), max_retries=0, policy=Policy(max_refusals=1)) as client:
         yield client
 
 

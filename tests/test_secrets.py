@@ -16,14 +16,14 @@ from urllib.parse import quote
 
 import pytest
 
-from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
+from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Policy, Session
 from okx_funding.api.assets import GET_ASSET_VALUATION
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response
 from tests.faults.answers import BADLY_PACKED, HEADED, NO_HTTP, STRANGE
 from tests.support import Scripted, answers, closes, failure_of, hangs, http, resets, says
-from tests.wireless import Wireless, raises
+from tests.support.fake_session import FakeSession, raises
 
 pytestmark = pytest.mark.looptime
 
@@ -166,12 +166,12 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
                 await failure_of(call, OKXError),
                 await failure_of(client.get_asset_valuation(timeout=20), OKXError),
             ]
-            lanes = list(client._lanes.values())
-            parts = [client._profile, session._transport, *session._hosts.values(), *lanes]
+            lanes = list(client._calls.lanes.values())
+            parts = [client._calls.context, session._transport, *session._hosts.values(), *lanes]
             parts += [
                 each
                 for lane in lanes
-                for each in (lane.line, lane.batcher, lane.dispatcher, lane.dispatcher.circuit)
+                for each in (lane.queue, lane.batcher, lane.dispatcher, lane.dispatcher.circuit)
             ]
             shown += visible(client, session, client.statistics(), session.statistics(), *parts)
             shown += visible(call, *asyncio.all_tasks(), *events)
@@ -197,7 +197,7 @@ OFFENDING = [
 async def test_no_fault_of_the_exchange_makes_the_canary_sing(fault, ear, signatures):
     async with SimulatedExchange(users=[bird()]) as exchange:
         exchange.fail_next(999, fault)
-        await sing(exchange.base_url, ear, signatures, max_retries=1, max_refusals=2)
+        await sing(exchange.base_url, ear, signatures, max_retries=1, policy=Policy(max_refusals=2))
     assert signatures
 
 
@@ -288,7 +288,7 @@ def in_message(raw):
 async def test_a_parrot_is_no_canary(shape, ear, signatures):
     parrot = Parrot(shape)
     async with parrot.server as server:
-        errors = await sing(server.base_url, ear, signatures, max_retries=0, max_refusals=1)
+        errors = await sing(server.base_url, ear, signatures, max_retries=0, policy=Policy(max_refusals=1))
     assert errors
 
 
@@ -345,7 +345,7 @@ async def test_a_parrot_that_speaks_in_headers_is_no_canary(place, ear, signatur
 
 
 async def test_no_attribute_of_an_error_sings():
-    async with Wireless() as session:
+    async with FakeSession() as session:
         client = session.client(credentials=bird(), max_retries=0)
         quoting = HTTPStatusError("", http_status=403, endpoint=f"GET /?{KEY}&{SECRET}&{WORD}")
         session.okx.next = [raises(quoting)]
@@ -356,7 +356,9 @@ async def test_no_attribute_of_an_error_sings():
 async def test_what_fails_before_sending_keeps_silent(ear):
     talkative()
     async with Session() as session:
-        client = FundingClient(bird(), session=session, base_url="http://127.0.0.1:9", max_queue=1)
+        client = FundingClient(
+            bird(), session=session, base_url="http://127.0.0.1:9", policy=Policy(max_queue=1)
+        )
         errors = [
             await failure_of(client.get_non_tradable_assets("BTC,ETH"), OKXError),
             await failure_of(client.get_asset_valuation("JP"), OKXError),

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from okx_funding.api.spec import RateLimit
 from okx_funding.auth.credentials import Credentials
 from okx_funding.errors import WrongLoopError
-from okx_funding.ratelimit.bucket import Claim, TokenBucket
-from okx_funding.ratelimit.circuit_breaker import AuthCircuit, EndpointCircuit
+
+from .bucket import TokenBucket
+from .circuit_breaker import AuthCircuit, EndpointCircuit
+from .interface import Claim
+from .merging import assume_spent, is_abandoned, is_over, merge, rebind
 
 _USERS = 100_000
 _FEW = 256
@@ -81,9 +84,9 @@ class Registry:
                     self._sweep()
                 bucket = TokenBucket(claim)
                 if claim.silent_start:
-                    bucket.start_silent(loop.time())
+                    assume_spent(bucket, loop.time())
             elif not self._belongs(bucket, key, loop):
-                bucket = bucket.carried_over(loop.time())
+                bucket = rebind(bucket, loop.time())
             bucket.loop = weakref.ref(loop)
             self._put(key, bucket)
             return bucket
@@ -174,16 +177,16 @@ class Registry:
             if heir is None:
                 self._put(new, bucket)
         if heir is not None:
-            heir.absorb(bucket, loop.time())
+            merge(bucket, heir, loop.time())
         return bucket
 
     def _sweep(self) -> None:
         for key, bucket in list(self._buckets.items()):
             loop = bucket.loop() if bucket.loop is not None else None
             if loop is None or loop.is_closed():
-                over = bucket.abandoned()
+                over = is_abandoned(bucket)
             else:
-                over = bucket.over(loop.time())
+                over = is_over(bucket, loop.time())
             if over:
                 self._drop(key)
         self._sweep_at = max(_FEW, 2 * len(self._buckets))

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from okx_funding.api.spec import RateLimit
-from okx_funding.ratelimit.bucket import Claim
-from okx_funding.ratelimit.registry import BucketKey
+
+from .interface import Claim
+from .registry import BucketKey
 
 
 class LimitStore(Protocol):

@@ -1,4 +1,4 @@
-"""The pending keys of one request."""
+"""The pending keys of one request, and all such batches of a lane."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from .bisection import Bisection
 from .calls import Key, Waiter
-from .pending import NO_ATTEMPTS, Attempts, PendingKey, State
+from .pending import BACKING_OFF, NO_ATTEMPTS, Attempts, PendingKey, State
 
 
 class Batch:
@@ -51,7 +51,7 @@ class Batch:
         )
 
     def set_state(self, state: State) -> None:
-        """All its keys are in ``state`` now."""
+        """Put all its keys into ``state``."""
         for pending in self.pending.values():
             pending.state = state
 
@@ -99,3 +99,46 @@ class Batch:
             for waiter, before in list(pending.waiters.items()):
                 if not waiter.done():
                     yield waiter, pending.attempts.since(before)
+
+
+class Batches:
+    """The batches of a lane that are on the wire, back off, or are being handed out."""
+
+    def __init__(self) -> None:
+        self._batches: dict[Batch, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def add(self, batch: Batch) -> None:
+        """Keep ``batch`` until nobody waits for it."""
+        self._batches[batch] = None
+
+    def discard(self, batch: Batch) -> None:
+        """Forget a batch: nobody waits for it, or not for this one."""
+        batch.joinable = False
+        self._batches.pop(batch, None)
+
+    def find(self, key: Key, since: float) -> PendingKey | None:
+        """Give what was sent last for ``key``, if that was at ``since`` or later."""
+        for batch in reversed(self._batches):
+            if batch.joinable and key in batch.pending:
+                return batch.pending[key] if batch.sent_at >= since else None
+        return None
+
+    def was_sent(self, waiter: Waiter, key: Key) -> bool:
+        """Tell whether a request for ``key`` has left on behalf of ``waiter``."""
+        for batch in self._batches:
+            pending = batch.pending.get(key)
+            if pending is None or waiter not in pending.waiters:
+                continue
+            since = pending.attempts.since(pending.waiters[waiter])
+            if pending.state is not BACKING_OFF or since.requests:
+                return True
+        return False
+
+    def waiters(self) -> Iterator[Waiter]:
+        """Give who waits for any of them, once for each key."""
+        for batch in self._batches:
+            for waiter, _ in batch.waiters():
+                yield waiter

@@ -77,7 +77,16 @@ class Waiter(asyncio.Future[list[Any]]):
     """One waiting caller. Its result is a list of rows of its own."""
 
     __slots__ = (
-        "answers", "chunks", "error", "invalid", "keys", "lane", "left", "sent", "counters", "timer",
+        "answers",
+        "chunks",
+        "counters",
+        "error",
+        "invalid",
+        "keys",
+        "lane",
+        "left",
+        "sent",
+        "timer",
     )  # fmt: skip
 
     lane: WaiterHome

@@ -41,9 +41,9 @@ from okx_funding.errors import (
     RateLimitError,
     ResponseError,
 )
-from okx_funding.ratelimit.bucket import Bucket
 from okx_funding.ratelimit.circuit_breaker import EndpointCircuit
 from okx_funding.ratelimit.combined import Combined
+from okx_funding.ratelimit.interface import Bucket
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
@@ -52,12 +52,14 @@ from okx_funding.wire.request import Request, build_request
 from okx_funding.wire.response import Response, parse_response
 
 from .batch import Batch
-from .batcher import PART, Batcher, Job
+from .batcher import Batcher
 from .calls import Args, Key, Waiter, params_of
-from .context import MAX_REFUSALS, Policy
+from .context import Policy
 from .emitter import EventEmitter
 from .in_flight import InFlight
 from .outcome import Bisect, Fail, FixClock, Reject, Retry, decide, outcome_unknown
+from .pending import BACKING_OFF
+from .resolve import PART, Job
 
 logger: logging.Logger = logging.getLogger("okx_funding.dispatcher")
 
@@ -288,6 +290,12 @@ class Dispatcher:
             self.circuit.saw(ClientClosedError("nobody waits any more"), now)
             self.schedule()
             return False
+        if not self.bucket.holds(slot, now):  # this process was stopped after it took it
+            self.bucket.unsent(slot, now)
+            late = BucketsUnreachableError(f"{self.endpoint.name}: the slot came too late")
+            self.circuit.saw(late, now)
+            self._again(batch, late)
+            return False
         self.counters.requests += 1
         if batch.is_repeated:
             self.counters.retries += 1
@@ -343,7 +351,7 @@ class Dispatcher:
         self.host.budget.succeeded(again=batch.failures > 0)
         self.in_flight.tell(self.batcher.resolve(batch, self._rows_by_key(batch, rows)))
         if batch.bisection is not None:
-            self.batcher.group_passed(batch, self.loop.time())
+            self.batcher.bisections.passed(batch, self.loop.time())
             self.schedule()
 
     def _rows_by_key(self, batch: Batch, rows: list[Any]) -> Callable[[Key], list[Any]]:
@@ -392,7 +400,7 @@ class Dispatcher:
 
     def _retry(self, batch: Batch, error: OKXError, retry: Retry) -> None:
         """Queue it again for callers who have attempts left, and fail the others."""
-        failures, refusals = self.max_retries, MAX_REFUSALS - 1
+        failures, refusals = self.max_retries, self.policy.max_refusals - 1
         if retry.refused:
             self.counters.refused += 1
             batch.count(refusals=1, requests=1)
@@ -423,7 +431,7 @@ class Dispatcher:
 
     def _again(self, batch: Batch, error: OKXError, wait: float = 0.0) -> None:
         """Queue it once more, in ``wait`` seconds, for whoever still waits."""
-        self.batcher.back_off(batch)
+        batch.set_state(BACKING_OFF)
         if self.closed or self._any_closed:
             waiters = {waiter: None for waiter, _ in batch.waiters()}
             if all(self._is_closed_for(waiter) for waiter in waiters):
@@ -452,10 +460,10 @@ class Dispatcher:
         batcher, now = self.batcher, self.loop.time()
         batch.count(requests=1)
         if batch.bisection is not None:
-            self.in_flight.tell(batcher.group_refused(batch, error, now))
+            self.in_flight.tell(batcher.bisections.refused(batch, error, now))
         elif len(batch.pending) == 1:
-            self.in_flight.tell(batcher.mark_invalid(batch, error, now))
-        elif not batcher.start_bisection(batch, error, now):
+            self.in_flight.tell(batcher.bisections.mark_invalid(batch, error, now))
+        elif not batcher.bisections.start(batch, error, now):
             self._again(batch, error)
         self.schedule()
 
@@ -475,7 +483,7 @@ class Dispatcher:
         batch.joinable = False
         self.in_flight.tell(self._failing((waiter for waiter, _ in batch.waiters()), error, batch))
         if batch.bisection is not None:
-            self.batcher.group_failed(batch, self.loop.time())
+            self.batcher.bisections.failed(batch, self.loop.time())
             self.schedule()
 
     def _failing(

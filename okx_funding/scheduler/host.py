@@ -6,7 +6,7 @@ import math
 
 from aiolimiter import AsyncLimiter
 
-from okx_funding.ratelimit.bucket import acquire_now
+from okx_funding.ratelimit.pacer import acquire_now
 from okx_funding.scheduler.retry import RETRY_AFTER_CAP, RetryBudget
 
 _GATE = 1.0

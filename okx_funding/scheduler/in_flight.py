@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from .batcher import Job
+from .resolve import Job
 
 SLICE = 500
 """Callers that are told how their calls ended in one step of the loop."""

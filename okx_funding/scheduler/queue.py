@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from okx_funding.ratelimit.bucket import Bucket
+from okx_funding.ratelimit.interface import Bucket
 from okx_funding.ratelimit.registry import BucketKey
 from okx_funding.scheduler.calls import Key
 from okx_funding.scheduler.host import Host
@@ -23,17 +23,8 @@ from okx_funding.telemetry.events import BucketStatistics
 _NOTHING_PROMISED = (0, math.inf)
 
 
-class Pending(Protocol):
-    """What a sender has to send, as far as its place in the queue goes."""
-
-    callers: int
-    """Callers that aren't answered yet."""
-
-    def rank(self) -> Rank:
-        """The rank of what is sent next."""
-
-    def priority(self) -> int:
-        """Its priority."""
+class Forecast(Protocol):
+    """How many requests leave for what a sender has to send."""
 
     def requests(self) -> int:
         """How many requests it takes."""
@@ -43,6 +34,24 @@ class Pending(Protocol):
 
     def requests_of_others_before(self, priority: int, now: float) -> int:
         """How many of them leave before one for a new key of this ``priority``."""
+
+
+class Pending(Protocol):
+    """What a sender has to send, as far as its place in the queue goes."""
+
+    @property
+    def callers(self) -> int:
+        """Callers that aren't answered yet."""
+
+    @property
+    def forecast(self) -> Forecast:
+        """How many requests it takes."""
+
+    def rank(self) -> Rank:
+        """The rank of what is sent next."""
+
+    def priority(self) -> int:
+        """Its priority."""
 
 
 class Sender(Protocol):
@@ -171,15 +180,15 @@ class SlotQueue:
 
     def ahead(self) -> int:
         """Requests that those who wait now will need."""
-        return sum([sender.batcher.requests() for sender in self.senders])
+        return sum([sender.batcher.forecast.requests() for sender in self.senders])
 
     def ahead_of(self, sender: Sender, keys: Sequence[Key], priority: int, now: float) -> int:
         """Requests that leave before the one with the last of the first turn of ``keys``."""
-        requests = sender.batcher.requests_before(keys, priority, now)
+        requests = sender.batcher.forecast.requests_before(keys, priority, now)
         turns = requests + 1
         for other in self.senders:
             if other is not sender and other.host.closed_until <= now:
-                ahead = other.batcher.requests_of_others_before(priority, now)
+                ahead = other.batcher.forecast.requests_of_others_before(priority, now)
                 equal = other.batcher.priority() <= priority
                 requests += min(ahead, turns) if equal else ahead
         return requests

@@ -12,15 +12,15 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Any
 
 from okx_funding.errors import BucketsUnreachableError, ClientClosedError, OKXError, RateLimitError
-from okx_funding.ratelimit.bucket import Bucket
 from okx_funding.ratelimit.combined import Combined
+from okx_funding.ratelimit.interface import Bucket
 from okx_funding.scheduler.host import Host
 from okx_funding.scheduler.pending import AGING, LAST_RANK, Rank
 from okx_funding.scheduler.queue import SlotQueue
 
 
 class SingleRequest:
-    """What a `SlotQueue` takes for a sender and its batcher: one request, from one caller."""
+    """What a `SlotQueue` takes for a sender, its batcher and forecast: one request, from one caller."""
 
     batch_size = 1
 
@@ -40,6 +40,11 @@ class SingleRequest:
     @property
     def batcher(self) -> SingleRequest:
         """What it would send: itself."""
+        return self
+
+    @property
+    def forecast(self) -> SingleRequest:
+        """How many requests it takes: itself."""
         return self
 
     @property

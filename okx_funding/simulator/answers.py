@@ -189,6 +189,11 @@ def is_known(code: str) -> bool:
     return code in _ERRORS
 
 
+def words(code: str) -> str:
+    """What a code says; empty for one that the exchange has no words for."""
+    return _ERRORS.get(code, (200, ""))[1].replace("{param}", "…")
+
+
 def success(rows: bytes) -> Answer:
     """OKX's envelope around the rows, which are JSON joined by commas already."""
     return Answer(200, b'{"code":"0","data":[' + rows + b'],"msg":""}', "0")

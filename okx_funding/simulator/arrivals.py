@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -39,10 +40,12 @@ class Log:
 
     def __init__(self, size: int) -> None:
         self.arrivals: deque[Arrival] = deque(maxlen=size)
+        self.cleared: int = 0
         self.clear()
 
     def clear(self) -> None:
         self.arrivals.clear()
+        self.cleared += 1
         self.requests: int = 0
         self.refused: int = 0
         self.faults: int = 0
@@ -52,6 +55,11 @@ class Log:
         self.requests += 1
         self.refused += arrival.refused
         self.faults += arrival.fault is not None
+
+    def since(self, number: int, most: int) -> list[Arrival]:
+        """The arrivals after the first ``number``, at most the last ``most`` of them."""
+        n = min(self.requests - number, most, len(self.arrivals))
+        return list(itertools.islice(reversed(self.arrivals), max(n, 0)))[::-1]
 
     def select(self, endpoint: str | None, user: str | None) -> list[Arrival]:
         """Those of the endpoint and the user; None takes all."""

@@ -26,6 +26,7 @@ from .frames import accept_key
 from .handler import Handler, endpoint_name
 from .http import Connection
 from .limits import Limits, Overrides
+from .page import Actions, Page, View
 from .traffic import Traffic
 from .websocket import WebSocket
 
@@ -47,7 +48,8 @@ class SimulatedExchange(Traffic):
     ``currencies``: how many non-tradable ones each user owns. ``balances``: what each funding
     account has at first, over its usual some hundred USDT, BTC and ETH. ``unknown``, ``bad_code``,
     ``bad_named``, ``strict``, ``duplicate_ids``: see Rules. ``log_size``: how many arrivals the log
-    remembers. ``seed`` decides all that is left to chance.
+    remembers. ``seed`` decides all that is left to chance. ``page``: serve a page at ``/`` that
+    shows what happens and has buttons for it, to browsers of this machine only.
 
     Attributes that may be changed at any time: ``latency``, ``jitter``, ``clock_skew`` (seconds by
     which the exchange's wall clock is ahead), and those of ``rules``. ``movements`` and ``ledger``
@@ -78,6 +80,7 @@ class SimulatedExchange(Traffic):
         strict: bool = False,
         duplicate_ids: Literal["accept", "refuse"] = "accept",
         log_size: int = 100_000,
+        page: bool = False,
     ) -> None:
         rules = Rules(
             unknown=unknown,
@@ -100,6 +103,10 @@ class SimulatedExchange(Traffic):
         self.websockets: WebSockets = WebSockets(self._books, seed)
         self._server: asyncio.Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._page: Page | None = None
+        if page:
+            view = View(self._books, self._log, self._limits, self._injector)
+            self._page = Page(view, Actions(self))
 
     def __repr__(self) -> str:
         log, users = self._log, len(self._users.masters)
@@ -237,6 +244,10 @@ class SimulatedExchange(Traffic):
         return self.latency + (self._way.random() * self.jitter if self.jitter else 0.0)
 
     def _read(self, request: Request, connection: Connection) -> None:
+        if self._page is not None and self._page.serves(request):
+            assert self._loop is not None
+            connection.respond(self._page.answer(request, self._loop.time()))
+            return
         delay = self._delay()
         if delay:
             assert self._loop is not None

@@ -37,6 +37,11 @@ class FaultInjector:
         self._ordered.clear()
         self._chaos: dict[str | None, _Chaos] = {}
 
+    @property
+    def ordered(self) -> list[tuple[str, str | None]]:
+        """The faults to come in their order, each with the endpoint that it is for."""
+        return [(fault.name, only) for fault, only in self._ordered]
+
     def fail_next(self, n: int, fault: Fault, endpoint: str | None) -> None:
         """Order the fault ``n`` times, behind what was ordered before."""
         self._ordered.extend([(fault, endpoint and route(endpoint).name)] * n)

@@ -59,6 +59,10 @@ class History(Generic[R]):
         for name in record.names():
             self._by_name[name].append(record)
 
+    def last(self, n: int) -> list[R]:
+        """The last ``n`` records that were added, the oldest first."""
+        return self._by_serial[-n:]
+
     def named(self, name: str) -> list[R]:
         """The records with this id, their own or the client's, the oldest first."""
         return self._by_name.get(name, [])

@@ -292,8 +292,8 @@ ROUTES: tuple[Route, ...] = (
         "subAcct* apiKey*",
     ),
     # --- beside them ---------------------------------------------------------------------------
-    _row("identify", "GET", "account/config", _user(5, 2.0), "read"),
-    _row("get_time", "GET", "public/time", (Limit(10, 2.0, ("ip",)),), "none"),
+    _row("get_account_config", "GET", "account/config", _user(5, 2.0), "read"),
+    _row("get_system_time", "GET", "public/time", (Limit(10, 2.0, ("ip",)),), "none"),
 )  # fmt: skip
 
 EXTRA = (
@@ -307,12 +307,11 @@ EXTRA = (
 BY_NAME = {it.name: it for it in (*ROUTES, *EXTRA)}
 BY_PATH: dict[tuple[str, str], Route] = {(it.method, it.path): it for it in BY_NAME.values()}
 PATHS = {it.path for it in BY_NAME.values()}
-_ALIASES = {"get_account_config": "identify", "get_system_time": "get_time"}
 
 
 def route(name: str) -> Route:
     """The row of this name. Raises ValueError where no endpoint is called so."""
-    found = BY_NAME.get(_ALIASES.get(name, name))
+    found = BY_NAME.get(name)
     if found is None:
         raise ValueError(f"no endpoint is called {name!r}; there are {', '.join(BY_NAME)}")
     return found

@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from okx_funding import RateLimit
-from okx_funding.ratelimit.bucket import Claim
+from okx_funding.ratelimit.interface import Claim
 from okx_funding.ratelimit.redis.bucket import SharedBucket
 from okx_funding.ratelimit.redis.scripts import Taken, hint_of
 from okx_funding.ratelimit.redis.words import Return

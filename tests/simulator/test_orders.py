@@ -492,13 +492,13 @@ async def test_the_configuration_tells_master_permissions_and_addresses(call):
     main, bot = (Credentials(name, "s", "p", user_id=name) for name in ("1", "2"))
     async with SimulatedExchange([main], judge=unlimited) as exchange:
         exchange.account().add_sub_account("bot1", bot)
-        _, (row,) = await call(exchange, "identify")
+        _, (row,) = await call(exchange, "get_account_config")
         assert (row["uid"], row["mainUid"], row["perm"], row["ip"]) == (
             "1", "1", "read_only,withdraw,trade", "",
         )  # fmt: skip
         exchange.key("2").ips = {"127.0.0.1"}
         exchange.key("2").permissions = {"read"}
-        _, (row,) = await call(exchange, "identify", credentials=bot)
+        _, (row,) = await call(exchange, "get_account_config", credentials=bot)
         assert (row["uid"], row["mainUid"], row["perm"], row["ip"]) == (
             "2", "1", "read_only", "127.0.0.1",
         )  # fmt: skip

@@ -10,7 +10,6 @@ import pytest
 from okx_funding.simulator.table import ROUTES
 
 DOCUMENTED = json.loads(Path(__file__).with_name("documented.json").read_text())
-NAMES = {"identify": "get_account_config", "get_time": "get_system_time"}
 
 pytestmark = pytest.mark.looptime
 
@@ -117,7 +116,7 @@ async def test_it_answers_with_the_fields_of_okxs_page(bank, call, row):
     code, rows = await call(bank, row.name, **params.get(row.name, {}))
     assert code == "0"
     assert rows
-    said = DOCUMENTED[NAMES.get(row.name, row.name)]
+    said = DOCUMENTED[row.name]
     new = {"stablecoinDailyQuota"}
     for name_set in [names_in(it) for it in rows]:
         assert name_set - set(said["maybe"]) - new == set(said["fields"])

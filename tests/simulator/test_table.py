@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from okx_funding.simulator.services import SERVICES
-from okx_funding.simulator.table import EXTRA, MONTH, ROUTES, route
+from okx_funding.simulator.table import EXTRA, MONTH, ROUTES
 
 DOCUMENTED = json.loads(Path(__file__).with_name("documented.json").read_text())
-NAMES = {"identify": "get_account_config", "get_time": "get_system_time"}
 KEYS = ("clientId", "clTReqId", "clQReqId", "clOrdId")
 
 
 def facts(row):
-    return DOCUMENTED[NAMES.get(row.name, row.name)]
+    return DOCUMENTED[row.name]
 
 
 every_row = pytest.mark.parametrize("row", ROUTES, ids=lambda row: row.name)
@@ -24,7 +23,7 @@ every_row = pytest.mark.parametrize("row", ROUTES, ids=lambda row: row.name)
 
 def test_all_51_endpoints_are_there_and_served():
     assert len(ROUTES) == len(DOCUMENTED) == 51
-    assert {NAMES.get(row.name, row.name) for row in ROUTES} == set(DOCUMENTED)
+    assert {row.name for row in ROUTES} == set(DOCUMENTED)
     assert {row.name for row in (*ROUTES, *EXTRA)} == set(SERVICES)
 
 
@@ -70,8 +69,3 @@ def test_names_of_parameters_which_are_required_and_their_values(row):
 def test_lists_have_their_length(row):
     for name, most in facts(row)["lists"].items():
         assert row.params[name].most == (most or 1000)
-
-
-def test_the_newer_names_are_known_too():
-    assert route("get_account_config") is route("identify")
-    assert route("get_system_time") is route("get_time")

@@ -16,8 +16,10 @@ from collections import deque
 from typing import Any
 
 from okx_funding.api.spec import RateLimit
+from okx_funding.ratelimit.backoff import RefusalBackoff as Freezer
 from okx_funding.ratelimit.bucket import SMOOTH, STILL_ON_ITS_WAY, Claim, TokenBucket
-from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips, Slot
+from okx_funding.ratelimit.round_trips import RoundTrips
+from okx_funding.ratelimit.slot import GUARD, Slot
 
 from .scripts import CLAIM, GRACE, LOOK, Taken, microseconds
 from .words import Post, Queue, Return, SharedSlot

@@ -9,7 +9,7 @@ from .request import Row, ServiceRequest, service
 _PERMISSIONS = {"read": "read_only", "withdraw": "withdraw", "trade": "trade"}
 
 
-@service("identify")
+@service("get_account_config")
 def account_config(request: ServiceRequest) -> list[Row]:
     """https://www.okx.com/docs-v5/en/#trading-account-rest-api-get-account-configuration"""
     user, key = request.user, request.key
@@ -53,7 +53,7 @@ def perm(permissions: set[str]) -> str:
     return ",".join(name for it, name in _PERMISSIONS.items() if it in permissions)
 
 
-@service("get_time")
+@service("get_system_time")
 def system_time(request: ServiceRequest) -> Answer:
     """https://www.okx.com/docs-v5/en/#public-data-rest-api-get-system-time"""
     return success(compact({"ts": str(request.milliseconds)}))

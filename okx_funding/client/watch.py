@@ -127,6 +127,7 @@ class Watch(Generic[R]):
     async def events(self) -> AsyncGenerator[R | Gap, None]:
         """Yield each event once, for ever."""
         loop = asyncio.get_running_loop()
+        await self._clock.learn()  # the login is stamped by it, and all that is told ordered
         listener = self._listen()
         first = True
         try:
@@ -199,12 +200,11 @@ class Watch(Generic[R]):
     # -- reading ---------------------------------------------------------------------------
 
     async def _begin(self) -> None:
-        """Learn OKX's clock, by which all is ordered, and what is open already.
+        """Learn what is open already.
 
         Only who knows an open record asks for it by its id, so that its end can't be lost in a
         gap. What changes from here on is told: by a push, or by the read that follows `Up`.
         """
-        await self._clock.learn()
         if self._goes_on:
             return
         tracker = self._tracker

@@ -130,7 +130,7 @@ class PushConnection:
         self._ending: set[asyncio.Task[None]] = set()
         self._state = "closed"
         self._connections = 0
-        self._heard_at = 0.0
+        self._heard_at: float | None = None
 
     def __repr__(self) -> str:
         return f"<PushConnection {self.url}: {self._state}, {len(self._listeners)} listeners>"
@@ -182,13 +182,13 @@ class PushConnection:
 
     def statistics(self) -> PushStatistics:
         """What it did, and how it is now."""
-        ago = asyncio.get_running_loop().time() - self._heard_at if self._heard_at else None
+        heard, now = self._heard_at, asyncio.get_running_loop().time()
         return PushStatistics(
             url=self.url,
             user=self.user,
             state=self._state,
             connections=self._connections,
-            last_message_ago=ago,
+            last_message_ago=None if heard is None else now - heard,
             listeners=len(self._listeners),
             backlog=max(map(len, self._listeners), default=0),
             gaps_filled=self.gaps_filled,
@@ -226,7 +226,7 @@ class PushConnection:
                     logger.debug("%s: %s", self.url, error)
                     code = error.code if isinstance(error, RefusedError) else ""
                     if opened_at is not None:
-                        lost_at = self._heard_at
+                        lost_at = opened_at if self._heard_at is None else self._heard_at
                         self._emit(PushDisconnected(self.url, self.user, str(error)))
                         if loop.time() - opened_at >= IDLE:
                             failures = 0

@@ -154,14 +154,13 @@ class Tracker:
         """How far a read must go back, in milliseconds; open records before it are asked by id."""
         return max(0, self.last - OVERLAP)
 
-    def open_before(self, moment: int) -> list[str]:
-        """The ids of our own open records that were made before ``moment``, the oldest first."""
-        old = sorted(
-            (told.ts, key)
+    def open_before(self, moment: int) -> dict[str, int]:
+        """Our own open records that were made before ``moment``: their ids, and when that was."""
+        return {
+            key: told.ts
             for key, told in self._open.items()
             if told.ts < moment and not told.foreign
-        )
-        return [key for _, key in old]
+        }
 
     def __len__(self) -> int:
         return len(self._open)

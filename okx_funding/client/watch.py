@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import msgspec
 
 from okx_funding.api.pages import PageIterator
-from okx_funding.api.params import milliseconds
+from okx_funding.api.params import MAX_PAGE, milliseconds
 from okx_funding.errors import (
     AuthenticationError,
     BacklogExceededError,
@@ -222,25 +222,34 @@ class Watch(Generic[R]):
     async def _read(self, horizon: int) -> list[tuple[R, int]]:
         """What the history knows and how old that is at most, the oldest record first.
 
-        All of it is read before any of it is told: a read that fails is begun again, and the
-        bookmark of an event never promises more than was told.
+        It is walked back to ``horizon``, and on while each page has records of ours that are
+        open; what is left of these is asked for by id. All of it is read before any of it is
+        told: a read that fails is begun again, and the bookmark of an event never promises more
+        than was told.
         """
         source, tracker = self._source, self._tracker
         tracker.forget(self._clock.now())
-        missing: list[tuple[R, int]] = []
-        for key in tracker.open_before(horizon):
-            at = self._clock.now()
-            missing += [(row, at) for row in await source.read(key)]
+        rest = tracker.open_before(horizon)
         found: list[tuple[R, int]] = []
-        walk = source.walk(horizon, None)
-        page, at, asked = 0, 0, self._clock.now()
+        walk = source.walk(min([horizon, *rest.values()]), None)
+        page, at, asked, useless = 0, 0, self._clock.now(), 0
         async with walk:
             async for row in walk:
                 if walk.pages != page:  # the next page is asked for with the first row of this one
                     page, at, asked = walk.pages, asked, self._clock.now()
-                found.append((row, at))
-        found.reverse()
-        return missing + found
+                if row.ts >= horizon:
+                    found.append((row, at))
+                elif rest.pop(source.identify(row), None) is not None:
+                    found.append((row, at))
+                    useless = 0
+                else:
+                    useless += 1
+                if row.ts < horizon and (not rest or useless >= MAX_PAGE):
+                    break
+        for key in rest:
+            at = self._clock.now()
+            found += [(row, at) for row in await source.read(key)]
+        return sorted(found, key=lambda each: int(each[0].ts))
 
     async def _patiently(self, read: Callable[[], Awaitable[Any]]) -> Any:
         """Read again until it succeeds: a gap that can't be filled now is filled later."""

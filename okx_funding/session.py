@@ -35,7 +35,7 @@ from okx_funding.scheduler.push import CONNECT_TIMEOUT, PushConnection
 from okx_funding.scheduler.queue import SlotQueue
 from okx_funding.telemetry import log
 from okx_funding.telemetry.counters import Counters, TotalCounters
-from okx_funding.telemetry.events import HostStatistics, Statistics
+from okx_funding.telemetry.events import HostStatistics, PushStatistics, Statistics
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from okx_funding.wire.transport import AiohttpTransport, Transport
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     import aiohttp
     from aiolimiter import AsyncLimiter
 
+    from okx_funding.auth.credentials import Credentials
     from okx_funding.ratelimit.machine import MachineLimits
     from okx_funding.ratelimit.redis import OnLoss, RedisBuckets
     from okx_funding.ratelimit.store import LimitStore
@@ -113,7 +114,7 @@ class Session:
         self._limiter = limiter
         self._hosts: dict[str, Host] = {}
         self._in_flight = InFlight()
-        self._pushes: dict[object, PushConnection] = {}
+        self._pushes: dict[tuple[Credentials, str], PushConnection] = {}
         self._clocks: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._deadlines: Deadlines | None = None
@@ -341,12 +342,13 @@ class Session:
 
     def push(self, context: Context, url: str) -> PushConnection:
         """The connection on which OKX pushes, one for each API key and URL."""
-        loop = self._bind()
+        self._bind()
         credentials = context.credentials
         assert credentials is not None
         key = (credentials, url)
         connection = self._pushes.get(key)
         if connection is None:
+            self._pushes = {each: push for each, push in self._pushes.items() if push.in_use}
             host = self.host(context.origin)
             connection = self._pushes[key] = PushConnection(
                 url,
@@ -355,8 +357,16 @@ class Session:
                 learn_clock=partial(self.learn_clock, context),
                 redact=credentials.redact,
             )
-            self._deadlines = self._deadlines or Deadlines(loop)
+        connection.user = REGISTRY.user_of(credentials) or credentials.mark
         return connection
+
+    def pushes(self, credentials: Credentials | None = None) -> tuple[PushStatistics, ...]:
+        """The push connections in use, of one API key or of all."""
+        return tuple(
+            push.statistics()
+            for (whose, _), push in self._pushes.items()
+            if push.in_use and credentials in (None, whose)
+        )
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -427,7 +437,7 @@ class Session:
     def statistics(self) -> Statistics:
         """What all its lanes did, and every bucket as it is now."""
         total = self._total.sum()
-        return snapshot(total, total, list(self._lanes.values()))
+        return snapshot(total, total, list(self._lanes.values()), self.pushes())
 
     def counters(self) -> Counters:
         """Counters for one more client."""
@@ -542,7 +552,12 @@ def _open_store(
     return RedisBuckets(url, on_loss=on_loss, processes=processes)
 
 
-def snapshot(calls: Counters, work: Counters, lanes: list[Lane]) -> Statistics:
+def snapshot(
+    calls: Counters,
+    work: Counters,
+    lanes: list[Lane],
+    pushes: tuple[PushStatistics, ...] = (),
+) -> Statistics:
     """The calls of one counters, the requests of another, and the buckets of ``lanes``."""
     lines = {lane.queue: lane.endpoint.batch_size for lane in lanes}
     return Statistics(
@@ -556,6 +571,7 @@ def snapshot(calls: Counters, work: Counters, lanes: list[Lane]) -> Statistics:
         retries=work.retries,
         buckets=tuple(queue.statistics(max_keys) for queue, max_keys in lines.items()),
         hosts=_hosts_of(lanes),
+        pushes=pushes,
     )
 
 

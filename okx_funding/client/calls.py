@@ -147,7 +147,9 @@ class Calls:
         for lane in self.lanes.values():
             work.include(lane.counters)
         work.include(self._work)
-        return snapshot(self.counters or Counters(), work, list(self.lanes.values()))
+        session, credentials = self.session, self.context.credentials
+        pushes = session.pushes(credentials) if session is not None and credentials else ()
+        return snapshot(self.counters or Counters(), work, list(self.lanes.values()), pushes)
 
     async def aclose(self, *, drain: bool, timeout: float | None) -> None:
         """Close, and the session too if it is its own."""

@@ -23,7 +23,8 @@ from okx_funding.telemetry.events import Observer, Statistics
 from . import hints
 from .calls import Calls
 from .port import ClientPort
-from .watch import Watches, push_url
+from .push_url import push_url
+from .watches import Watches
 
 LIVE = "https://www.okx.com"
 
@@ -208,5 +209,5 @@ class FundingClient(Reads, Money, Watches):
             session.must_be_here()
         self._port.close()
         await self._protocol.aclose(min(10.0, math.inf if timeout is None else timeout))
-        await self._close_watches()
+        self._close_watches()
         await self._calls.aclose(drain=drain, timeout=timeout)

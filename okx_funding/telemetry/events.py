@@ -71,6 +71,31 @@ class HostStatistics(msgspec.Struct, frozen=True):
     """API keys with which nothing is sent for a while, because OKX goes on refusing them."""
 
 
+class PushStatistics(msgspec.Struct, frozen=True):
+    """One WebSocket connection at one moment."""
+
+    url: str
+    user: str
+    """The user id, or the masked API key that stands in for it."""
+    state: str = "closed"
+    """"connecting", "open", "waiting" (for the next attempt), "stopped" or "closed"."""
+    connections: int = 0
+    """How many were made."""
+    last_message_ago: float | None = None
+    """Seconds since anything was heard; None before the first message."""
+    listeners: int = 0
+    """Watches that hear by it."""
+    backlog: int = 0
+    """Pushes that the slowest watch hasn't taken."""
+    gaps_filled: int = 0
+    """How often a watch read the history for what was missed."""
+
+    @property
+    def reconnects(self) -> int:
+        """Connections after the first one."""
+        return max(0, self.connections - 1)
+
+
 class Statistics(msgspec.Struct, frozen=True):
     """Totals since the start, and every bucket as it is now."""
 
@@ -91,6 +116,8 @@ class Statistics(msgspec.Struct, frozen=True):
     """Requests that repeated an earlier one."""
     buckets: tuple[BucketStatistics, ...]
     hosts: tuple[HostStatistics, ...] = ()
+    pushes: tuple[PushStatistics, ...] = ()
+    """The WebSocket connections that watches hear by."""
 
     def __str__(self) -> str:
         head = (
@@ -200,7 +227,42 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     reason: str
 
 
-Event = CallStarted | CallEnded | BatchDispatched | ResponseReceived | Refused | RetryScheduled
+class PushConnected(msgspec.Struct, frozen=True):
+    """A WebSocket is open and subscribed: the ``number``-th of its connection."""
+
+    url: str
+    user: str
+    number: int
+
+
+class PushDisconnected(msgspec.Struct, frozen=True):
+    """A WebSocket that was open is lost; another one is opened."""
+
+    url: str
+    user: str
+    reason: str
+
+
+class GapFilled(msgspec.Struct, frozen=True):
+    """A watch has read the history for what was missed: ``events`` were told of it."""
+
+    channel: str
+    user: str
+    events: int
+    seconds: float
+
+
+Event = (
+    CallStarted
+    | CallEnded
+    | BatchDispatched
+    | ResponseReceived
+    | Refused
+    | RetryScheduled
+    | PushConnected
+    | PushDisconnected
+    | GapFilled
+)
 
 
 class Observer(Protocol):

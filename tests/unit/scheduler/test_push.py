@@ -190,16 +190,17 @@ async def test_a_service_upgrade_opens_the_second_connection_first():
     connection, listener = await opened(exchange)
     first = exchange.peers[0]
     first.push({"event": "notice", "code": "64008", "msg": "soon"})
+    first.event(state="1")
     while len(exchange.peers) < 2:
         assert not first.closed
         await asyncio.sleep(0.1)
-    first.event(state="1")
     await asyncio.sleep(1)
     exchange.peers[1].event(state="2")
     assert [await listener.get(), await listener.get()] == [
         Pushed(b'[{"state":"1"}]'),
         Pushed(b'[{"state":"2"}]'),
     ]
+    await asyncio.sleep(6)
     assert first.closed
     await connection.aclose()
 

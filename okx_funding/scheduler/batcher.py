@@ -60,6 +60,11 @@ Job = Iterator[int]
 _numbers = itertools.count(1)
 
 
+def request_number() -> int:
+    """The number of one more request; no other of the process has it."""
+    return next(_numbers)
+
+
 class Batcher:
     """The waiting callers of one lane."""
 
@@ -347,7 +352,7 @@ class Batcher:
         else:
             return None
         self._ordinary_next = bisection is not None
-        batch.number = next(_numbers)
+        batch.number = request_number()
         batch.sent_at = now
         batch.joinable = True
         batch.departures = self._departures

@@ -151,6 +151,8 @@ class ClientPort:
         try:
             return Answer(200, await single.send(before, send))
         except APIError as error:
+            if not error.sent:
+                raise  # the circuit is open: it is an earlier answer
             return Answer(error.http_status, (), error)
         finally:
             self._waiting.discard(single)

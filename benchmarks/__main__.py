@@ -21,6 +21,7 @@ NAMES = (
     "coalescing",
     "imports",
     "shared",
+    "money",
 )
 TRIALS = ("sockets", "chaos", "soak", "machine")
 """Run only when they are named: they are trials, and compare nothing. ``--real`` adds sockets."""
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where JSON and pictures go (docs/figures)")
     parser.add_argument("--no-files", action="store_true", help="print only; --quick implies it")
     parser.add_argument("--calls", type=int, help="soak: how many (a million)")
+    parser.add_argument("--chaos", action="store_true", help="money: 10,000 movements that go wrong")
     args = parser.parse_args()
     names = list(args.names or NAMES)
     if args.real and "buckets" in names:
@@ -50,13 +52,13 @@ def main() -> None:
     out = args.out or (None if args.quick or args.no_files else FIGURES)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    options = Options(quick=args.quick, out=out, calls=args.calls)
+    options = Options(quick=args.quick, out=out, calls=args.calls, chaos=args.chaos)
     for name in names:
         benchmark: Benchmark = import_module(f".{name}", __package__).BENCHMARK
         print(f"== {name}: {benchmark.question}\n", flush=True)
         began = time.monotonic()
         report = benchmark.run(options)
-        found = out if report.figures else None  # what was skipped leaves the old figures alone
+        found = out if report.figures and not args.chaos else None  # what was skipped leaves the old figures alone
         tell(benchmark, report, found)
         if found is not None and name in charts.CHARTS:
             _draw(name, found)

@@ -37,6 +37,8 @@ class Options:
     """Where JSON and pictures go; None writes nothing."""
     calls: int | None = None
     """How many ``soak`` makes; None: its own."""
+    chaos: bool = False
+    """Whether ``money`` shows what holds under faults, instead of comparing."""
 
     def pick(self, full: int, quick: int) -> int:
         """The one number or the other."""

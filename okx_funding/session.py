@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import math
 import time
 import warnings
 import weakref
@@ -389,8 +390,12 @@ class Session:
         stamp: str,
         *,
         fresh: bool,
+        timeout: float | None = None,
     ) -> Awaitable[Response]:
-        """Sign with ``stamp`` and send; ``fresh`` wants a connection that surely lives."""
+        """Sign with ``stamp`` and send; ``fresh`` wants a connection that surely lives.
+
+        ``timeout`` may shorten the context's ``request_timeout``.
+        """
         credentials = context.credentials
         if credentials is None or endpoint.permission == "none":
             headers: dict[str, str] = {}
@@ -402,7 +407,7 @@ class Session:
             headers,
             request.body,
             label=f"{endpoint.method} {endpoint.path}",
-            timeout=context.request_timeout,
+            timeout=min(context.request_timeout, math.inf if timeout is None else timeout),
             fresh=fresh,
         )
         return sending

@@ -46,6 +46,8 @@ class Calls:
         self.session: Session | None = session
         """Its session, once there is one."""
         self.counters: Counters | None = None
+        self.singles: Counters | None = None
+        """The requests that moved money."""
         self.lanes: dict[object, Lane] = {}
         """Its lanes: by the endpoint's name, and by name and arguments where these matter."""
         self._few: OrderedDict[object, Lane] = OrderedDict()
@@ -63,7 +65,7 @@ class Calls:
             self.session = Session(proxy=self._proxy)
             self.session.name = self._name
         if self.counters is None:
-            self.counters = self.session.counters()
+            self.counters, self.singles = self.session.counters(), self.session.counters()
         return self.session
 
     def limits(self, endpoint: Endpoint[Any]) -> Sequence[RateLimit]:
@@ -147,6 +149,8 @@ class Calls:
         for lane in self.lanes.values():
             work.include(lane.counters)
         work.include(self._work)
+        if self.singles is not None:
+            work.include(self.singles)
         session, credentials = self.session, self.context.credentials
         pushes = session.pushes(credentials) if session is not None and credentials else ()
         return snapshot(self.counters or Counters(), work, list(self.lanes.values()), pushes)

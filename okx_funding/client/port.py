@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 from okx_funding.api.spec import Endpoint
@@ -15,17 +15,26 @@ from okx_funding.auth.signing import timestamp
 from okx_funding.errors import APIError, ClockSkewError, DeadlineExceededError, OKXError
 from okx_funding.money.intent import Account
 from okx_funding.money.port import Answer, BeforeSend
-from okx_funding.scheduler.single import SingleRequest
+from okx_funding.ratelimit.registry import REGISTRY
+from okx_funding.scheduler.single import SingleRequest, Surroundings
 from okx_funding.session import Session
-from okx_funding.wire.request import build_request
-from okx_funding.wire.response import parse_response
+from okx_funding.wire.request import Request, build_request
+from okx_funding.wire.response import Response
 
 from .calls import Calls
+
+_OVERTIME = 0.5
+"""Seconds beyond the time of a request that has left: the transport ends it by then, and knows
+whether a byte has left, which a cancelled task doesn't."""
 
 _locks: weakref.WeakKeyDictionary[
     asyncio.AbstractEventLoop, weakref.WeakValueDictionary[object, asyncio.Lock]
 ] = weakref.WeakKeyDictionary()
 """One movement at a time for each user and currency, over all clients of the loop."""
+
+
+class _ClaimOwner:
+    """Lives with the buckets that the money of one client counts for, as long as the client."""
 
 
 class ClientPort:
@@ -34,7 +43,8 @@ class ClientPort:
     def __init__(self, calls: Calls, *, read_only: bool) -> None:
         self._calls = calls
         self._read_only = read_only
-        self._waiting: weakref.WeakSet[SingleRequest] = weakref.WeakSet()
+        self._waiting: set[SingleRequest] = set()
+        self._claim_owner: _ClaimOwner | None = None
 
     @property
     def owner(self) -> Account:
@@ -62,7 +72,7 @@ class ClientPort:
         return time.time() + self._calls.clock_offset()
 
     async def learn_clock(self, timeout: float) -> None:
-        """Ask OKX's clock; raises ClockSkewError where that doesn't help."""
+        """Ask OKX's clock; raises ClockSkewError where it didn't answer in time."""
         session = self._calls.started()
         host = session.host(self._calls.context.origin)
         version = host.clock_version
@@ -96,86 +106,95 @@ class ClientPort:
         """Send one POST, at most once; see `okx_funding.money.port.MoneyPort`."""
         row = ENDPOINTS[endpoint]
         session = self._calls.started()
-        loop = asyncio.get_running_loop()
-        post = _Post(self, session, row, body, before_send)
-        locks = _locks.setdefault(loop, weakref.WeakValueDictionary())
-        key = (self._calls.context.origin, self._calls.context.demo, self.owner.name, lane)
-        lock = locks.get(key)
-        if lock is None:
-            lock = locks[key] = asyncio.Lock()
+        request = build_request(row, body)
+        deadline = asyncio.get_running_loop().time() + timeout
+        single: SingleRequest | None = None
         try:
-            async with asyncio.timeout(timeout), lock:
-                return await self._send(session, row, body, post)
+            async with asyncio.timeout_at(deadline) as limit, self._lock(lane):
+                single = self._single(session, row, body)
+                return await self._send(session, single, row, request, before_send, limit)
         except TimeoutError as error:
             if isinstance(error, OKXError):
                 raise
-            failure = DeadlineExceededError(
-                f"{row}: the time was over "
-                + ("before OKX's answer was read" if post.sent else "before it was sent"),
-                sent=post.sent,
-            )
-        raise failure
+        sent = single is not None and single.sent
+        raise DeadlineExceededError(
+            f"{row}: the time was over "
+            + ("before OKX's answer was read" if sent else "before it was sent"),
+            sent=sent,
+        )
 
     async def _send(
-        self, session: Session, row: Endpoint[Any], body: Mapping[str, Any], post: _Post
+        self,
+        session: Session,
+        single: SingleRequest,
+        row: Endpoint[Any],
+        request: Request,
+        before_send: BeforeSend,
+        limit: asyncio.Timeout,
     ) -> Answer:
-        context = self._calls.context
-        limits = self._calls.limits(row)
-        queue, others = session.queues(row, context, limits, body)
-        single = SingleRequest(
-            queue, [each.bucket for each in others], session.host(context.origin)
-        )
-        session.claim(single, (queue, *others), limits, row, context)
-        self._waiting.add(single)
-        answer: Answer = await single.send(post)
-        return answer
+        context, signed_at = self._calls.context, 0
 
-    @property
-    def calls(self) -> Calls:
-        """What the client calls by."""
-        return self._calls
+        async def before() -> None:
+            nonlocal signed_at
+            signed_at = round(self.now() * 1000)
+            await before_send(signed_at)
+
+        def send() -> Awaitable[Response]:
+            deadline = limit.when()
+            assert deadline is not None
+            left = max(deadline - asyncio.get_running_loop().time(), 0.001)
+            limit.reschedule(deadline + _OVERTIME)
+            stamp = timestamp(signed_at / 1000)
+            return session.send_signed(context, row, request, stamp, fresh=True, timeout=left)
+
+        self._waiting.add(single)
+        try:
+            return Answer(200, await single.send(before, send))
+        except APIError as error:
+            if not error.sent:
+                raise  # the circuit is open: it is an earlier answer
+            return Answer(error.http_status, (), error)
+        finally:
+            self._waiting.discard(single)
+
+    def _lock(self, lane: str) -> asyncio.Lock:
+        """What lets one movement at a time pass, until OKX's answer to it was read."""
+        locks = _locks.setdefault(asyncio.get_running_loop(), weakref.WeakValueDictionary())
+        context = self._calls.context
+        return locks.setdefault(
+            (context.origin, context.demo, self.owner.name, lane), asyncio.Lock()
+        )
+
+    def _single(
+        self, session: Session, row: Endpoint[Any], body: Mapping[str, Any]
+    ) -> SingleRequest:
+        context, calls = self._calls.context, self._calls
+        assert context.credentials is not None
+        assert calls.counters is not None
+        assert calls.singles is not None
+        limits = calls.limits(row)
+        queue, others = session.queues(row, context, limits, body)
+        if self._claim_owner is None:
+            self._claim_owner = _ClaimOwner()
+        session.claim(self._claim_owner, (queue, *others), limits, row, context)
+        circuit = REGISTRY.circuit(
+            context.origin, context.demo, context.credentials, row.name, queue.loop
+        )
+        surroundings = Surroundings(
+            host=session.host(context.origin),
+            circuit=circuit,
+            calls=calls.counters,
+            work=calls.singles,
+            redact=context.credentials.redact,
+            observer=context.observer,
+        )
+        return SingleRequest(row, queue, [each.bucket for each in others], surroundings)
 
     def close(self) -> None:
-        """Whoever waits for a slot gets a ClientClosedError."""
+        """Whoever waits for a slot gets a ClientClosedError, and the buckets lose their claims."""
+        self._claim_owner = None  # its claims, which are kept weakly, go with it
         for single in list(self._waiting):
             single.close()
-
-
-class _Post:
-    """The one request of a movement."""
-
-    def __init__(
-        self,
-        port: ClientPort,
-        session: Session,
-        endpoint: Endpoint[Any],
-        body: Mapping[str, Any],
-        before_send: BeforeSend,
-    ) -> None:
-        self.sent = False
-        """Whether a byte may have left."""
-        self._port = port
-        self._session = session
-        self._endpoint = endpoint
-        self._request = build_request(endpoint, body)
-        self._before_send = before_send
-
-    async def __call__(self) -> tuple[Answer, OKXError | None, bool]:
-        """Stamp, sign, send and read; for `SingleRequest.send`."""
-        context = self._port.calls.context
-        signed_at = round(self._port.now() * 1000)
-        await self._before_send(signed_at)
-        self.sent = True
-        response = await self._session.send_signed(
-            context, self._endpoint, self._request, timestamp(signed_at / 1000), fresh=True
-        )
-        redact = context.credentials.redact if context.credentials is not None else str
-        try:
-            rows = parse_response(self._endpoint, response, redact)
-        except APIError as error:
-            error.__traceback__ = None  # its frames hold the answer
-            return Answer(response.status, (), error), error, response.fresh
-        return Answer(response.status, rows, None), None, response.fresh
 
 
 _copies: dict[str, Endpoint[Any]] = {}

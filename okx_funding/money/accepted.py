@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 from .intent import Intent
 from .journal import reused_client_id
-from .outcome import Outcome
+from .outcome import Done, Outcome
 
 
 class Entry:
     """One accepted client id."""
 
-    __slots__ = ("in_flight", "intent", "outcome")
+    __slots__ = ("_outcome", "in_flight", "intent")
 
     def __init__(self, intent: Intent) -> None:
         self.intent = intent
         """With its stamp, once there is one."""
-        self.outcome: Outcome | None = None
+        self._outcome: Outcome | None = None
         self.in_flight = True
         """Whether a task of this process is at it."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """What became of it, as far as it is known."""
+        return self._outcome
+
+    @outcome.setter
+    def outcome(self, outcome: Outcome | None) -> None:
+        # Entries stay for ever: an error in them must not keep the frames that it went through.
+        if outcome is not None and not isinstance(outcome, Done):
+            outcome = replace(outcome, error=copy.copy(outcome.error))
+        self._outcome = outcome
 
 
 class AcceptedIds:

@@ -27,6 +27,11 @@ from .resolve import Job, Resolver
 _numbers = itertools.count(1)
 
 
+def request_number() -> int:
+    """The number of one more request; no other of the process has it."""
+    return next(_numbers)
+
+
 class Batcher:
     """The waiting callers of one lane."""
 
@@ -180,7 +185,7 @@ class Batcher:
         else:
             return None
         self.bisections.ordinary_next = bisection is not None
-        batch.number = next(_numbers)
+        batch.number = request_number()
         batch.sent_at = now
         batch.joinable = True
         batch.departures = self._resolver.departures

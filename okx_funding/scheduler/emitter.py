@@ -25,6 +25,11 @@ from .calls import Waiter
 _numbers = itertools.count(1)
 
 
+def call_number() -> int:
+    """The number of one more call; no other of the process has it."""
+    return next(_numbers)
+
+
 class ObservedWaiter(Waiter):
     """A waiter that emits an event the moment its call ends."""
 
@@ -72,7 +77,7 @@ class EventEmitter:
         """Make one for a caller who comes now; tell of it when it has all that a waiter has."""
         waiter = ObservedWaiter(loop=self._loop)
         waiter.emitter, waiter.user = self, user
-        waiter.number, waiter.since = next(_numbers), now
+        waiter.number, waiter.since = call_number(), now
         return waiter
 
     def call_started(self, waiter: Waiter) -> None:

@@ -58,6 +58,8 @@ _ERRORS: dict[str, tuple[int, str]] = {
     "50025": (200, "Parameter ccy count exceeds the limit."),
     "50026": (500, "System error."),
     "50030": (200, "You don't have permission to use this API endpoint."),
+    "50040": (200, "Too frequent operations, please try again later"),
+    "50061": (200, "You've reached the maximum request rate limit for this account."),
     "50100": (400, "API frozen, please contact customer service."),
     "50101": (401, "APIKey does not match current environment."),
     "50102": (401, "Timestamp request expired"),

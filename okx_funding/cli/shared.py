@@ -56,9 +56,11 @@ def shared_limits(args: argparse.Namespace) -> None:
     console.print("Waiting: processes that wait for a slot. Alive: those that asked of late.")
 
 
-def _words(bucket: LiveBucket) -> dict[str, object]:
-    def camel(name: str) -> str:
-        first, *others = name.split("_")
-        return first + "".join(word.capitalize() for word in others)
+def camel(name: str) -> str:
+    """A field's name as JSON has it here."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
+
+def _words(bucket: LiveBucket) -> dict[str, object]:
     return {camel(name): value for name, value in asdict(bucket).items()}

@@ -21,7 +21,7 @@ NAMES = (
     "imports",
     "shared",
 )
-TRIALS = ("sockets", "chaos", "soak")
+TRIALS = ("sockets", "chaos", "soak", "machine")
 """Run only when they are named: they are trials, and compare nothing. ``--real`` adds sockets."""
 FIGURES = Path(__file__).parent.parent / "docs" / "figures"
 

@@ -15,7 +15,8 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from okx_funding import Credentials, NonTradableAsset
+from okx_funding import Credentials
+from okx_funding.api import NonTradableAsset
 from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.wire.response import Response, parse_response
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from okx_funding import Credentials
-from okx_funding.auth.signing import timestamp
 from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
+from okx_funding.auth.signing import timestamp
 
 from .byhand import textbook_headers
 from .harness import Benchmark, Options, Report, compare, cost_table

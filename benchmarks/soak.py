@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from itertools import count
 
 from okx_funding import FundingClient, OKXError, RateLimit, Session
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import ALL_FAULTS, SimulatedExchange
 
 from .call import NEVER_WAITS, fresh_user
@@ -120,7 +121,7 @@ async def _faults(calls: int, looks: _Looks) -> None:
                 demo=False,
                 rate_limits=limits,
                 request_timeout=0.3,
-                refusal_cooldown=0,
+                policy=Policy(refusal_cooldown=0),
                 max_retries=1,
             )
             for user in users

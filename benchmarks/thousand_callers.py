@@ -11,7 +11,8 @@ import statistics
 import time
 from typing import Any
 
-from okx_funding import FundingClient, NonTradableAsset
+from okx_funding import FundingClient
+from okx_funding.api import NonTradableAsset
 from okx_funding.simulator import SimulatedExchange
 
 from .harness import Benchmark, Options, Report, Table

@@ -19,7 +19,8 @@ from typing import Any, Self, TypeVar
 
 import looptime
 
-from okx_funding import Credentials, FundingClient, NonTradableAsset
+from okx_funding import Credentials, FundingClient
+from okx_funding.api import NonTradableAsset
 from okx_funding.simulator import SimulatedExchange
 
 T = TypeVar("T")

@@ -412,7 +412,7 @@ async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_inquest
         client = session.client()
         calls = {key: asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in TWENTY}
         await asyncio.sleep(0)
-        boarding = client._lanes[ASSETS].dispatcher._unstarted
+        boarding = client._calls.lanes[ASSETS].dispatcher._unstarted
         while not (session.okx.sent and boarding):  # noqa: ASYNC110
             await asyncio.sleep(0)
         (part,) = boarding
@@ -609,7 +609,7 @@ async def test_suspicion_ends_with_time():
         await asyncio.sleep(QUARANTINE + 1)
         await client.get_non_tradable_assets(["A", "BAD"])
         assert session.okx.asked[-1] == ("A", "BAD")
-        assert not client._lanes[ASSETS].batcher._quarantine
+        assert not client._calls.lanes[ASSETS].batcher._quarantine
 
 
 async def test_suspects_are_bounded_in_number():
@@ -619,7 +619,7 @@ async def test_suspects_are_bounded_in_number():
         await asyncio.gather(*(refused(client, key) for key in keys[:20]))
         for key in keys[20:]:
             await refused(client, key)
-        suspects = client._lanes[ASSETS].batcher._quarantine
+        suspects = client._calls.lanes[ASSETS].batcher._quarantine
         assert len(suspects) == QUARANTINED
         assert keys[-1] in suspects
         assert keys[0] not in suspects

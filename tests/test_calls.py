@@ -32,6 +32,7 @@ from okx_funding import (
     RateLimitError,
     ServiceUnavailableError,
 )
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from tests.support import (
     ASSETS,
@@ -164,7 +165,7 @@ async def test_a_retry_wins_a_new_slot(dice):
 async def test_each_attempt_has_a_timestamp_and_a_signature_of_its_own(wall, dice):
     unavailable = answers(b'{"code":"50001","msg":"later","data":[]}', 503)
     async with at_script(unavailable, unavailable, answers(envelope())) as (server, client):
-        credentials = client._profile.credentials
+        credentials = client._calls.context.credentials
         await client.get_non_tradable_assets("CELT")
     assert len({heard.headers["ok-access-timestamp"] for heard in server.heard}) == 3
     for heard in server.heard:
@@ -505,7 +506,7 @@ async def test_a_low_priority_does_not_starve():
 
 
 async def test_a_full_queue_refuses_newcomers_and_nobody_else():
-    async with at_exchange(max_queue=3) as (exchange, client):
+    async with at_exchange(policy=Policy(max_queue=3)) as (exchange, client):
         waiting = [
             asyncio.ensure_future(client.get_asset_valuation(unit))
             for unit in ("EUR", "USD", "JPY")

@@ -130,7 +130,7 @@ async def test_who_leaves_as_its_request_departs_was_not_the_one_that_tries():
             await failure_of(client.get_non_tradable_assets("K"), AuthenticationError)
         await asyncio.sleep(PAUSE)
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(key)) for key in "AB"]
-        while not client._lanes[ASSETS].dispatcher._unstarted:  # noqa: ASYNC110
+        while not client._calls.lanes[ASSETS].dispatcher._unstarted:  # noqa: ASYNC110
             await asyncio.sleep(0)
         for call in calls:
             call.cancel()

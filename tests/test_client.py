@@ -11,14 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from okx_funding import (
-    AssetValuation,
-    Credentials,
-    FundingClient,
-    InvalidArgumentError,
-    RateLimit,
-    ValuationDetails,
-)
+from okx_funding import Credentials, FundingClient, InvalidArgumentError, RateLimit
+from okx_funding.api import AssetValuation, ValuationDetails
 from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.simulator import SimulatedExchange
 from tests.support import ASSETS, VALUATION, assets, at_exchange, row, someone, virtually

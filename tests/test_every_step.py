@@ -337,8 +337,8 @@ def test_a_caller_over_a_socket(axe, trouble):
         async def check():
             assert set(names(await other)) == {"MEME"}
             await asyncio.sleep(2)
-            assert client._session is not None
-            http: Any = client._session._transport._http
+            assert client._calls.session is not None
+            http: Any = client._calls.session._transport._http
             assert len(http.connector._acquired) == 0
             assert exchange.busiest_window(ASSETS) <= 6
             await client.aclose()

@@ -54,7 +54,7 @@ async def test_nothing_is_remembered_where_nobody_accepts_an_old_answer():
     async with Wireless() as session:
         client = session.client()
         await client.get_non_tradable_assets(some(20))
-        assert not client._lanes[ASSETS].batcher._answers
+        assert not client._calls.lanes[ASSETS].batcher._answers
         assert numbers(await client.get_non_tradable_assets("K0", max_age=60)) == [2]
         assert numbers(await client.get_non_tradable_assets("K0", max_age=60)) == [2]
 
@@ -328,7 +328,7 @@ async def test_a_request_in_its_back_off_is_not_joined():
         session.okx.next = [unavailable]
         first = asyncio.ensure_future(client.get_non_tradable_assets("K"))
         await asyncio.sleep(0.03)
-        assert client._lanes[ASSETS].dispatcher._backing_off
+        assert client._calls.lanes[ASSETS].dispatcher._backing_off
         assert numbers(await client.get_non_tradable_assets("K", max_age=60)) == [2]
         await first
 
@@ -338,7 +338,7 @@ async def test_memory_is_bounded():
         client = session.client(rate_limits={ASSETS: RateLimit(1000)})
         await client.get_non_tradable_assets("FIRST", max_age=0)
         await client.get_non_tradable_assets(some(MEMORY))
-        memory = client._lanes[ASSETS].batcher._answers
+        memory = client._calls.lanes[ASSETS].batcher._answers
         assert len(memory) == MEMORY
         assert memory.get("FIRST", 0.0) is None
 

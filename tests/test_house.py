@@ -23,7 +23,7 @@ HOUSE = Path(okx_funding.__file__).parent
 FLOORS = {
     "words": "telemetry errors events models api auth",
     "rules": "endpoints inquest retry circuit counters callers batching deadlines arguments hints",
-    "world": "wire hosts slots buckets registry buckets_redis",
+    "world": "wire hosts slots buckets registry buckets_redis ratelimit",
     "meeting": "telling flights line dispatcher lane session",
     "face": "client",
     "doors": "__init__ observers testing cli __main__",
@@ -38,6 +38,7 @@ THIRD_PARTIES = {
     "aiolimiter": {"slots", "buckets"},
     "msgspec": {"api", "models", "wire"},
     "redis": {"buckets_redis"},
+    "filelock": {"ratelimit"},
     "rich": {"cli"},
     "shtab": {"cli"},
     "pytest": {"testing"},

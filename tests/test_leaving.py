@@ -202,7 +202,7 @@ async def test_who_leaves_in_a_back_off_takes_nobody_along():
             asyncio.ensure_future(client.get_non_tradable_assets(k)) for k in ("GONE", "STAYS")
         )
         await asyncio.sleep(0.04)
-        assert client._lanes[ASSETS].dispatcher._backing_off
+        assert client._calls.lanes[ASSETS].dispatcher._backing_off
         await leave(gone)
         assert names(await stays) == ["STAYS"]
         assert session.okx.asked[1:] == [("STAYS",)]
@@ -336,7 +336,7 @@ async def test_a_lane_with_nobody_in_it_dies_with_its_client():
     async with Wireless() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
-        lane = weakref.ref(client._lanes[ASSETS])
+        lane = weakref.ref(client._calls.lanes[ASSETS])
         await client.aclose()
         del client
         await asyncio.sleep(2)

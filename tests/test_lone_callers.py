@@ -17,6 +17,7 @@ from okx_funding import (
 )
 from okx_funding.errors import AuthenticationError, BucketsUnreachableError, OKXError
 from okx_funding.ratelimit.circuit_breaker import PAUSE, THRESHOLD
+from okx_funding.scheduler.context import Policy
 from tests.support import ASSETS, Scripted, failure_of, now, someone, start
 from tests.support import hangs as never_answers
 from tests.wireless import (
@@ -86,7 +87,7 @@ async def test_a_lone_caller_waits_for_a_slot_like_all_others():
 
 async def test_a_lone_caller_counts_as_waiting():
     async with Wireless(latency=1) as session:
-        client = session.client(max_queue=1)
+        client = session.client(policy=Policy(max_queue=1))
         (task,) = start(client, "K")
         for _ in range(2):  # in its turn, and on the wire
             await asyncio.sleep(0.0)
@@ -103,7 +104,7 @@ async def test_a_lone_caller_who_must_wait_is_told_when_there_will_be_no_slot():
         client = session.client()
         (task,) = start(client, "K")
         await came(task, told=client)
-        client._lanes[ASSETS].line.fail_waiters("nobody knows", only_without_deadline=False)
+        client._calls.lanes[ASSETS].queue.fail_waiters("nobody knows", only_without_deadline=False)
         await failure_of(task, BucketsUnreachableError)
         assert session.okx.sent == []
         await nothing_left(session)
@@ -115,7 +116,7 @@ async def test_a_key_whose_user_becomes_known_in_the_callers_turn_waits_there():
         client = session.client(credentials=Credentials("a key of whoever", "secret", "words"))
         (task,) = start(client, "K")
         await came(task, told=client)
-        session.get_user_id(client._profile, f"user of {id(session)}")
+        session.get_user_id(client._calls.context, f"user of {id(session)}")
         assert names(await task) == ["K"]
         assert client.statistics().buckets[0].user == f"user of {id(session)}"
         assert client.statistics().buckets[0].requests_sent == 1
@@ -127,7 +128,7 @@ async def test_a_key_that_is_refused_too_often_meanwhile_is_not_asked_in_the_cal
         client = session.client()
         (task,) = start(client, "K")
         await came(task, told=client)
-        circuit = client._lanes[ASSETS].dispatcher.circuit
+        circuit = client._calls.lanes[ASSETS].dispatcher.circuit
         for _ in range(THRESHOLD):
             circuit.saw(AuthenticationError("50111", "Invalid key", 401, ASSETS), now())
         error = await failure_of(task, AuthenticationError)
@@ -140,7 +141,7 @@ async def test_a_lone_try_of_a_key_that_was_refused_too_often_goes_first():
     async with Wireless(latency=1) as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
-        circuit = client._lanes[ASSETS].dispatcher.circuit
+        circuit = client._calls.lanes[ASSETS].dispatcher.circuit
         for _ in range(THRESHOLD):
             circuit.saw(AuthenticationError("50111", "Invalid key", 401, ASSETS), now())
         await asyncio.sleep(PAUSE)

@@ -568,7 +568,7 @@ async def test_without_an_observer_nothing_is_hung_on_a_call(okx_exchange):
     ) as client:
         call = asyncio.ensure_future(client.get_non_tradable_assets("CELT"))
         await asyncio.sleep(0)
-        (lane,) = client._lanes.values()
+        (lane,) = client._calls.lanes.values()
         assert all(type(waiter) is Waiter for waiter in lane.open_waiters())
         assert lane.dispatcher.emitter is None
         await call

@@ -225,7 +225,7 @@ async def test_refusing_costs_little_however_many_wait(keys):
         client = session.client()
         crowd = start(client, *some(10_000))
         await asyncio.sleep(0)
-        lane = client._lanes[ASSETS]
+        lane = client._calls.lanes[ASSETS]
         calls = 200
         began = time.process_time()
         for _ in range(calls):
@@ -255,7 +255,7 @@ async def test_twenty_thousand_rows_of_one_currency_stop_nobody(monkeypatch):
     async with Wireless() as session:
         client = session.client()
         await client.get_non_tradable_assets("K")
-        dispatcher = client._lanes[ASSETS].dispatcher
+        dispatcher = client._calls.lanes[ASSETS].dispatcher
         (row,) = await client.get_non_tradable_assets("K")
         rows = [type(row)(**{**_fields(row), "chain": f"C{n}"}) for n in range(20_000)]
         batcher = dispatcher.batcher
@@ -278,7 +278,7 @@ async def test_the_end_of_many_calls_stops_nobody(monkeypatch, end):
     count = 20_000
     async with Wireless() as session:
         client = session.client(max_retries=0)
-        lane = client._open(GET_NON_TRADABLE_ASSETS)
+        lane = client._calls.lane(GET_NON_TRADABLE_ASSETS, {})
         counters = Counters()
         session.okx.next = [unavailable] if end == "503" else [hangs]
         waiters = [lane.ask(("K",), counters, timeout=9 if end == "expiry" else None)
@@ -313,7 +313,7 @@ async def test_a_refused_currency_changes_nothing_for_good():
         await outcomes(client.get_non_tradable_assets("BAD"))
         await asyncio.sleep(301)
         await outcomes(client.get_non_tradable_assets("WORSE"))
-        assert list(client._lanes[ASSETS].batcher._quarantine) == ["WORSE"]
+        assert list(client._calls.lanes[ASSETS].batcher._quarantine) == ["WORSE"]
 
 
 # -- numbers ------------------------------------------------------------------------------------

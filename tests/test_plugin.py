@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from okx_funding import FundingClient
+from okx_funding.scheduler.context import Policy
 from okx_funding.testing import asynchronous, fixtures
 
 HERE = Path(__file__).parent
@@ -134,7 +135,7 @@ async def test_options_come_from_the_fixture_and_then_from_the_nearest_marker(ok
     assert okx_exchange.latency == 0.001
 
 
-@pytest.mark.okx_client(max_queue=1)
+@pytest.mark.okx_client(policy=Policy(max_queue=1))
 async def test_the_client_has_options_of_its_own(okx_client):
     assert "max_queue=1" in repr(
         await asyncio.gather(

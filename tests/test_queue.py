@@ -33,7 +33,7 @@ def scheduled():
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].queue.bucket
+    return client._calls.lanes[endpoint].queue.bucket
 
 
 async def ask(client, n, name="C"):

@@ -13,6 +13,7 @@ import pytest
 from okx_funding import HTTPStatusError, RateLimit, RateLimitError
 from okx_funding.ratelimit.bucket import Claim, TokenBucket
 from okx_funding.ratelimit.slot import GUARD, LONGEST_COOLDOWN, LONGEST_FREEZE, REFUSAL_COOLDOWN
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault
 from okx_funding.wire.response import Response
 from tests.machines.clock import Clock, Hands
@@ -34,7 +35,7 @@ def busy(_):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].line.bucket
+    return client._calls.lanes[endpoint].line.bucket
 
 
 def calls_of(client, keys):
@@ -191,13 +192,13 @@ async def test_a_refused_slot_stays_out_for_a_while():
 
 
 async def test_the_cooldown_can_be_turned_off():
-    async with Road() as road, road.client(refusal_cooldown=0) as client:
+    async with Road() as road, road.client(policy=Policy(refusal_cooldown=0)) as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 5) == 6
 
 
 async def test_the_time_is_a_setting():
-    async with Road() as road, road.client(refusal_cooldown=4) as client:
+    async with Road() as road, road.client(policy=Policy(refusal_cooldown=4)) as client:
         refused = await refuse_twice(road, client)
         assert await most_at(road, client, refused + 3.9) == 5
         assert await most_at(road, client, refused + 6) == 6

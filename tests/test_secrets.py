@@ -18,6 +18,7 @@ import pytest
 
 from okx_funding import Credentials, FundingClient, HTTPStatusError, OKXError, Session
 from okx_funding.api.assets import GET_ASSET_VALUATION
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import ALL_FAULTS, Fault, SimulatedExchange
 from okx_funding.telemetry.events import Event
 from okx_funding.wire.response import Response, parse_response
@@ -166,8 +167,8 @@ async def sing(base_url, ear, signatures, proxy=None, **options):
                 await failure_of(call, OKXError),
                 await failure_of(client.get_asset_valuation(timeout=20), OKXError),
             ]
-            lanes = list(client._lanes.values())
-            parts = [client._profile, session._transport, *session._hosts.values(), *lanes]
+            lanes = list(client._calls.lanes.values())
+            parts = [client._calls.context, session._transport, *session._hosts.values(), *lanes]
             parts += [
                 each
                 for lane in lanes
@@ -356,7 +357,9 @@ async def test_no_attribute_of_an_error_sings():
 async def test_what_fails_before_sending_keeps_silent(ear):
     talkative()
     async with Session() as session:
-        client = FundingClient(bird(), session=session, base_url="http://127.0.0.1:9", max_queue=1)
+        client = FundingClient(
+            bird(), session=session, base_url="http://127.0.0.1:9", policy=Policy(max_queue=1)
+        )
         errors = [
             await failure_of(client.get_non_tradable_assets("BTC,ETH"), OKXError),
             await failure_of(client.get_asset_valuation("JP"), OKXError),

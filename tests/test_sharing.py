@@ -24,7 +24,7 @@ from okx_funding import (
 from okx_funding.api.account import GET_SYSTEM_TIME
 from okx_funding.ratelimit.bucket import Claim
 from okx_funding.ratelimit.registry import REGISTRY, BucketKey, Registry
-from okx_funding.session import Profile
+from okx_funding.scheduler.context import Context
 from okx_funding.simulator import SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.machines.road import Road, batches
@@ -41,7 +41,7 @@ def nameless(credentials=None):
 
 
 def bucket_of(client, endpoint=ASSETS):
-    return client._lanes[endpoint].queue.bucket
+    return client._calls.lanes[endpoint].queue.bucket
 
 
 async def bucket_after_a_call(client):
@@ -121,7 +121,9 @@ async def test_each_endpoint_has_a_bucket_of_its_own():
 async def test_what_okx_counts_by_address_all_users_of_a_host_share():
     async with Road() as road:
         lanes = [
-            road.lane(GET_SYSTEM_TIME, Profile(owner, origin, demo), Claim(GET_SYSTEM_TIME.limits[0]))
+            road.lane(
+                GET_SYSTEM_TIME, Context(owner, origin, demo), Claim(GET_SYSTEM_TIME.limits[0])
+            )
             for owner in (someone(), None)
             for origin, demo in (("https://www.okx.com", False), ("https://eea.okx.com", False))
         ]
@@ -287,7 +289,9 @@ async def test_identify_is_limited_by_itself():
             road.uids[key.api_key] = "9005"
             await client.get_user_id()
         assert road.refused == []
-        assert len({client._lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        assert (
+            len({client._calls.lanes["get_account_config"].queue.bucket for client in clients}) == 1
+        )
         bucket = clients[0].statistics().buckets[0]
         assert (bucket.endpoint, bucket.count, bucket.period) == ("get_account_config", 5, 2.0)
 
@@ -460,7 +464,7 @@ async def test_whoever_is_gone_leaves_no_lane_no_line_and_no_bucket(registry, mo
         for _ in range(200):
             async with road.client() as client:
                 await client.get_non_tradable_assets("CELT")
-                lane = client._lanes[ASSETS]
+                lane = client._calls.lanes[ASSETS]
                 gone += [weakref.ref(lane), weakref.ref(lane.queue), weakref.ref(lane.queue.bucket)]
             del lane
             await asyncio.sleep(1.2)

@@ -10,7 +10,7 @@ import pytest
 from okx_funding import RateLimit
 from okx_funding.api.assets import GET_ASSET_VALUATION, GET_NON_TRADABLE_ASSETS
 from okx_funding.errors import InvalidParameterError, OutcomeUnknownError
-from okx_funding.scheduler.calls import args_of, keys_of
+from okx_funding.scheduler.calls import keys_of, params_of
 from tests.support import failure_of
 from tests.wireless import Wireless, broken, busy, error, nothing_left, outcomes, unreachable
 
@@ -20,7 +20,7 @@ MOVE = dataclasses.replace(
     GET_ASSET_VALUATION,
     name="get_asset_valuation",
     method="POST",
-    limit=RateLimit(6),
+    limits=(RateLimit(6),),
     shared=False,
     repeatable=False,
 )
@@ -28,8 +28,7 @@ MOVE = dataclasses.replace(
 
 
 def ask(client, max_age=None, **params):
-    lane = client._open(MOVE)
-    return lane.ask(keys_of(MOVE, params), client._counters, None, 0, max_age)
+    return client._calls.ask(MOVE, params, max_age=max_age)
 
 
 async def test_equal_calls_at_once_are_a_request_each():
@@ -49,7 +48,7 @@ async def test_nothing_is_remembered_and_nothing_is_joined():
         await asyncio.gather(first, second)
         await ask(client, max_age=60, ccy="BTC")
         assert len(session.okx.sent) == 3
-        assert not client._open(MOVE).batcher._answers
+        assert not client._calls.lane(MOVE, {}).batcher._answers
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ async def test_a_refused_call_puts_nothing_into_quarantine():
         client = session.client()
         session.okx.next = [error("51000")]
         assert (await failure_of(ask(client), InvalidParameterError)).currencies == ()
-        assert not client._open(MOVE).batcher._quarantine
+        assert not client._calls.lane(MOVE, {}).batcher._quarantine
 
 
 async def test_who_leaves_does_not_end_what_is_on_the_wire():
@@ -90,10 +89,10 @@ async def test_who_leaves_does_not_end_what_is_on_the_wire():
 
 def test_keys_become_arguments_again():
     one = {"ccy": "BTC", "type": "1"}
-    assert args_of(GET_ASSET_VALUATION, keys_of(GET_ASSET_VALUATION, {**one, "chain": None})) == one
-    assert args_of(MOVE, keys_of(MOVE, one)) == one
+    assert params_of(GET_ASSET_VALUATION, keys_of(GET_ASSET_VALUATION, {**one, "chain": None})) == one
+    assert params_of(MOVE, keys_of(MOVE, one)) == one
     assert keys_of(MOVE, one) != keys_of(MOVE, one)
     assert keys_of(GET_ASSET_VALUATION, one) == keys_of(GET_ASSET_VALUATION, one)
     some = keys_of(GET_NON_TRADABLE_ASSETS, {"ccy": ("A", "B")})
-    assert (some, args_of(GET_NON_TRADABLE_ASSETS, some)) == (("A", "B"), {"ccy": "A,B"})
-    assert args_of(GET_NON_TRADABLE_ASSETS, keys_of(GET_NON_TRADABLE_ASSETS, {"ccy": None})) == {}
+    assert (some, params_of(GET_NON_TRADABLE_ASSETS, some)) == (("A", "B"), {"ccy": "A,B"})
+    assert params_of(GET_NON_TRADABLE_ASSETS, keys_of(GET_NON_TRADABLE_ASSETS, {"ccy": None})) == {}

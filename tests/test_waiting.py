@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from okx_funding import ConnectError, DeadlineExceededError, QueueFullError, RateLimit
+from okx_funding.scheduler.context import Policy
 from okx_funding.telemetry.events import (
     BatchDispatched,
     Refused,
@@ -254,7 +255,7 @@ async def test_nobody_starves_behind_higher_priorities():
 
 
 async def test_max_queue_counts_whoever_is_not_answered_and_forgets_whoever_left():
-    async with Road(RateLimit(1)) as road, road.client(max_queue=3) as client:
+    async with Road(RateLimit(1)) as road, road.client(policy=Policy(max_queue=3)) as client:
         calls = calls_of(client, batches(3))
         await asyncio.sleep(0)
         began = now()
@@ -266,7 +267,7 @@ async def test_max_queue_counts_whoever_is_not_answered_and_forgets_whoever_left
 
 
 async def test_a_full_queue_of_one_endpoint_refuses_nobody_at_another():
-    async with Road(RateLimit(1)) as road, road.client(max_queue=1) as client:
+    async with Road(RateLimit(1)) as road, road.client(policy=Policy(max_queue=1)) as client:
         calls = calls_of(client, batches(1))
         await asyncio.sleep(0)
         assert (await client.get_asset_valuation()).ccy == "BTC"
@@ -322,7 +323,7 @@ async def test_reading_statistics_changes_nothing():
     async with Road(RateLimit(2)) as road, road.client() as client:
         calls = calls_of(client, batches(9))
         await asyncio.sleep(0.3)
-        lane = client._lanes[ASSETS]
+        lane = client._calls.lanes[ASSETS]
         bucket: Any = lane.line.bucket
 
         def state():

@@ -15,20 +15,18 @@ from hypothesis import strategies as st
 
 from okx_funding import (
     APIError,
-    AssetValuation,
     AuthenticationError,
     ClockSkewError,
     DecodeError,
     HTTPStatusError,
     InvalidParameterError,
-    NonTradableAsset,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
     ResponseError,
     ServiceUnavailableError,
-    ValuationDetails,
 )
+from okx_funding.api import AssetValuation, NonTradableAsset, ValuationDetails
 from okx_funding.api.account import GET_ACCOUNT_CONFIG, GET_SYSTEM_TIME, AccountConfig, ServerTime
 from okx_funding.api.assets import GET_ASSET_VALUATION, GET_NON_TRADABLE_ASSETS
 from okx_funding.api.table import ENDPOINTS
@@ -335,7 +333,9 @@ CLASS_OF = {
 
 
 @pytest.mark.parametrize("seen", sample("errors")["errors"], ids=lambda seen: seen["body"]["code"])
-@pytest.mark.parametrize("endpoint", [GET_NON_TRADABLE_ASSETS, GET_ASSET_VALUATION, GET_SYSTEM_TIME])
+@pytest.mark.parametrize(
+    "endpoint", [GET_NON_TRADABLE_ASSETS, GET_ASSET_VALUATION, GET_SYSTEM_TIME]
+)
 def test_every_error_that_was_seen_has_its_class_code_and_status(seen, endpoint):
     error = failure(seen["body"], seen["http_status"], endpoint=endpoint)
     code = str(seen["body"]["code"])

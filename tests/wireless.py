@@ -16,8 +16,8 @@ from typing import Any
 from okx_funding import ConnectError, FundingClient, ProtocolError, Session
 from okx_funding.api.spec import Endpoint
 from okx_funding.ratelimit.bucket import TokenBucket
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
-from okx_funding.session import Profile
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
 from tests.support import row, someone
@@ -136,7 +136,7 @@ class Wireless(Session):
         return FundingClient(credentials, session=self, **options)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
+        self, profile: Context, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         okx, loop = self.okx, asyncio.get_running_loop()
         _, _, query = request.target.partition("?ccy=")

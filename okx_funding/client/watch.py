@@ -403,7 +403,7 @@ class Watches(Asking):
             listener.close()
 
 
-def _decode(row: type[R], rows: bytes) -> list[R]:
+def _decode(row: Any, rows: bytes) -> list[Any]:
     """The rows of a push: the same structs as the history's."""
-    found: list[R] = codec_of(row).look(b'{"code":"0","msg":"","data":' + rows + b"}")
+    found: list[Any] = codec_of(row).look(b'{"code":"0","msg":"","data":' + rows + b"}")
     return found

@@ -48,6 +48,12 @@ class Combined:
         """When `take` can succeed at the earliest; inf where a queue is woken."""
         return max((bucket.next_free(now) for bucket in self._buckets), default=-math.inf)
 
+    def holds(self, slots: Slots, now: float) -> bool:
+        """Whether every slot is still the request's, right before it leaves."""
+        return all(
+            bucket.holds(slot, now) for bucket, slot in zip(self._buckets, slots.each, strict=True)
+        )
+
     def load(self, slots: Slots, keys: int, callers: int) -> None:
         """What the request carries."""
         for bucket, slot in zip(self._buckets, slots.each, strict=True):

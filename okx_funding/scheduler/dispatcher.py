@@ -288,6 +288,12 @@ class Dispatcher:
             self.circuit.saw(ClientClosedError("nobody waits any more"), now)
             self.schedule()
             return False
+        if not self.bucket.holds(slot, now):  # this process was stopped after it took it
+            self.bucket.unsent(slot, now)
+            late = BucketsUnreachableError(f"{self.endpoint.name}: the slot came too late")
+            self.circuit.saw(late, now)
+            self._again(batch, late)
+            return False
         self.counters.requests += 1
         if batch.is_repeated:
             self.counters.retries += 1

@@ -9,9 +9,9 @@ marks are counted: a twin's type says how many it takes, and any pair more takes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -177,9 +177,9 @@ def _meet(
 
 
 @cache
-def codec_of(row: Any) -> Codec | PlainCodec:
+def codec_of(row: Hashable) -> Codec | PlainCodec:
     """The one codec of a row, made at its first use; ``dict`` stands for rows without a struct."""
-    return PlainCodec() if row is dict else Codec(row)
+    return PlainCodec() if row is dict else Codec(cast(type[msgspec.Struct], row))
 
 
 class PlainCodec:

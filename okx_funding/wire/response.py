@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -48,7 +48,7 @@ def parse_response(
     Raises the ResponseError that the answer means. The code decides before the HTTP status:
     https://www.okx.com/docs-v5/en/#error-code. What an error quotes has gone through ``redact``.
     """
-    codec = codec_of(endpoint.row)
+    codec = codec_of(cast(Any, endpoint.row))
     if response.status == 200:
         try:
             rows = codec.rows(response.body)

@@ -109,9 +109,7 @@ class AiohttpTransport:
         attempt.set(Attempt(self._own, fresh=True))
         try:
             async with asyncio.timeout(timeout):
-                return await websocket.connect(
-                    session, url, timeout=timeout, proxy=self._proxy
-                )
+                return await websocket.connect(session, url, timeout=timeout, proxy=self._proxy)
         except TimeoutError:
             pass
         raise ConnectError(f"the WebSocket: no connection within {timeout:g} s")

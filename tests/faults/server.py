@@ -15,7 +15,6 @@ from typing import Any, Self, TypeVar
 from okx_funding import FundingClient, OKXError, RateLimit
 from okx_funding.api.account import ServerTime
 from okx_funding.api.spec import Endpoint
-from okx_funding.scheduler.calls import keys_of
 from tests.support import Heard, envelope, failure_of, http, row, someone
 
 E = TypeVar("E", bound=OKXError)
@@ -28,7 +27,7 @@ TRANSFER = Endpoint(
     name="transfer",
     method="POST",
     path="/api/v5/asset/transfer",
-    limit=RateLimit(6),
+    limits=(RateLimit(6),),
     row=ServerTime,
     docs="",
     permission="trade",
@@ -247,7 +246,7 @@ async def fails(client: FundingClient, kind: type[E]) -> E:
 
 def transfer(client: FundingClient) -> Awaitable[list[Any]]:
     """Ask what must not be asked twice."""
-    return client._ask(TRANSFER, keys_of(TRANSFER, {"ccy": "BTC", "amt": "1"}), None, 0, None)
+    return client._calls.ask(TRANSFER, {"ccy": "BTC", "amt": "1"})
 
 
 def sockets() -> int:
@@ -263,11 +262,11 @@ async def nothing_is_held(client: FundingClient) -> None:
     """No slot, no caller, no connection of the pool is out any more."""
     for _ in range(3):
         await asyncio.sleep(0)
-    for lane in client._lanes.values():
+    for lane in client._calls.lanes.values():
         assert lane.batcher.callers == 0, lane
-        assert "0 in flight" in repr(lane.line.bucket)
+        assert "0 in flight" in repr(lane.queue.bucket)
         assert not lane.dispatcher.in_flight, lane
-    session = client._session
+    session = client._calls.session
     pool = session._transport._http if session is not None else None
     if pool is not None and pool.connector is not None:
         assert not pool.connector._acquired

@@ -133,8 +133,8 @@ def test_I4_the_bytes_that_were_signed_are_the_bytes_that_arrived(ccys):
     async def ask():
         async with facing(always(http(envelope()))) as (server, client):
             await client.get_non_tradable_assets(ccys)
-            assert client._profile.credentials is not None
-            return server.heard[0], client._profile.credentials.reveal()[1]
+            assert client._calls.context.credentials is not None
+            return server.heard[0], client._calls.context.credentials.reveal()[1]
 
     heard, secret = virtually(ask())
     method, target, _ = heard.raw.split(b"\r\n")[0].split(b" ")

@@ -387,9 +387,9 @@ def test_C12_another_loop_is_told_with_advice(exchange):
             with pytest.raises(WrongLoopError, match="make one client for each"):
                 there.run(method())
         here.run(works(client))
-        assert client._session is not None
+        assert client._calls.session is not None
         with pytest.raises(WrongLoopError):
-            there.run(client._session.aclose())
+            there.run(client._calls.session.aclose())
         here.run(client.get_asset_valuation())
         here.run(client.aclose())
 
@@ -440,8 +440,8 @@ def test_C14_a_forked_child_is_refused_and_leaves_its_parents_sockets_alone(exch
                     code = 2
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
-                    assert client._session is not None
-                    client._session.__del__()  # as a child that forgets it does
+                    assert client._calls.session is not None
+                    client._calls.session.__del__()  # as a child that forgets it does
                 code = 0 if code == 1 else code
             finally:
                 os._exit(code)

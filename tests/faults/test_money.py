@@ -95,7 +95,7 @@ async def test_M1_after_the_first_byte_nothing_is_repeated_and_the_outcome_is_un
 @pytest.mark.parametrize("end", ["deadline", "close"])
 async def test_M1_whoever_stops_waiting_is_told_that_the_outcome_is_unknown(end):
     async with facing(mute) as (server, client):
-        call = client._ask(TRANSFER, (None,), 1.0 if end == "deadline" else None, 0, None)
+        call = client._calls.ask(TRANSFER, {}, timeout=1.0 if end == "deadline" else None)
         await asyncio.sleep(0.1)
         if end == "close":
             await client.aclose()

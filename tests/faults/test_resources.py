@@ -24,6 +24,7 @@ from okx_funding import (
     Session,
 )
 from okx_funding.ratelimit.registry import REGISTRY
+from okx_funding.scheduler.context import Policy
 from okx_funding.simulator import Fault, SimulatedExchange
 from okx_funding.wire.response import Response
 from tests.faults.server import (
@@ -138,7 +139,7 @@ async def test_X2_thousands_of_faults_and_cancellations_leave_no_descriptor_behi
             user,
             base_url=exchange.base_url,
             rate_limits=QUICK,
-            refusal_cooldown=0,
+            policy=Policy(refusal_cooldown=0),
             max_retries=0,
             request_timeout=1,
         )
@@ -203,7 +204,7 @@ async def test_X3_an_error_keeps_no_answer_alive(script, kind):
 
 
 async def test_X4_a_full_queue_refuses_newcomers():
-    async with facing(mute, max_queue=100) as (_, client):
+    async with facing(mute, policy=Policy(max_queue=100)) as (_, client):
         calls = [asyncio.ensure_future(client.get_non_tradable_assets(f"C{n}")) for n in range(101)]
         await asyncio.sleep(0)
         error = await failure_of(calls[100], QueueFullError)
@@ -212,6 +213,6 @@ async def test_X4_a_full_queue_refuses_newcomers():
         for call in calls:
             call.cancel()
         await asyncio.wait(calls)
-    async with at_exchange(max_queue=1) as (_, client):
+    async with at_exchange(policy=Policy(max_queue=1)) as (_, client):
         for _ in range(3):
             await works(client)

@@ -18,8 +18,8 @@ from okx_funding import (
 )
 from okx_funding.api.spec import Endpoint
 from okx_funding.api.table import ENDPOINTS
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.host import Host
-from okx_funding.session import Profile
 from okx_funding.simulator import Judge, make_judge
 from okx_funding.wire.request import Request
 from okx_funding.wire.response import Response
@@ -113,7 +113,7 @@ class Road(Session):
         trip.refused = not self._judge(trip.user, trip.endpoint).admit(trip.arrived)
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, request: Request
+        self, profile: Context, host: Host, endpoint: Endpoint, request: Request
     ) -> Response:
         loop = asyncio.get_running_loop()
         _, _, query = request.target.partition("?ccy=")

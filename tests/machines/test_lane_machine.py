@@ -37,9 +37,9 @@ from okx_funding import (
     wire,
 )
 from okx_funding.api.spec import Endpoint
+from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
-from okx_funding.session import Profile
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop
 from tests.wireless import (
@@ -118,7 +118,7 @@ class Told(Wireless):
         self.by_itself = False
 
     async def _send(
-        self, profile: Profile, host: Host, endpoint: Endpoint, request: wire.Request
+        self, profile: Context, host: Host, endpoint: Endpoint, request: wire.Request
     ) -> Response:
         loop = asyncio.get_running_loop()
         _, _, query = request.target.partition("?ccy=")

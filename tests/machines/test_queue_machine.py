@@ -25,6 +25,7 @@ from okx_funding import (
     RateLimit,
     RequestTimeoutError,
 )
+from okx_funding.scheduler.context import Policy
 from okx_funding.wire.response import Response
 from tests.machines.road import Road, Trip
 from tests.support import someone, virtual_loop
@@ -72,7 +73,9 @@ class LineMachine(RuleBasedStateMachine):
             owner = someone()
             self.road = Road(limit, way=way, jitter=jitter)
             self.clients = [
-                self.road.client(credentials=owner, refusal_cooldown=cooldown, max_retries=retries)
+                self.road.client(
+                    credentials=owner, policy=Policy(refusal_cooldown=cooldown), max_retries=retries
+                )
                 for retries in (2, 2, 0)
             ]
 
@@ -181,7 +184,7 @@ class LineMachine(RuleBasedStateMachine):
         await asyncio.sleep(400)
         assert not self.road._in_flight
         for client in self.clients:
-            for lane in client._lanes.values():
+            for lane in client._calls.lanes.values():
                 bucket: Any = lane.queue.bucket
                 now = asyncio.get_running_loop().time()
                 assert bucket.in_flight == 0

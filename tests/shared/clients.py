@@ -63,7 +63,7 @@ async def ask(client, exchange, n=1, **more):
 
 
 def bucket_of(client):
-    return client._lanes[ASSETS].line.bucket
+    return client._calls.lanes[ASSETS].queue.bucket
 
 
 def hash_of(server, exchange):

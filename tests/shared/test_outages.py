@@ -135,7 +135,7 @@ async def test_a_busy_loop_is_not_taken_for_a_lost_server(redis_server: RedisSer
     url = redis_server.url + "?socket_timeout=0.2"
     async with sharing(redis_server, 1, url=url) as (exchange, client):
         await ask(client, exchange)
-        store, lost = client._given._store, []
+        store, lost = client._calls._given._store, []
         monkeypatch.setattr(store, "lost", lambda: lost.append(now()))
         for _ in range(3):
             call = asyncio.create_task(ask(client, exchange))
@@ -269,10 +269,10 @@ async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, mon
         await ask(client, exchange)
         redis_server_to_harm.freeze()
         await asyncio.sleep(0.4)
-        assert client._given._store.unavailable_reason is not None
+        assert client._calls._given._store.unavailable_reason is not None
         redis_server_to_harm.thaw()
         await asyncio.sleep(0.3)
-        assert client._given._store.unavailable_reason is None
+        assert client._calls._given._store.unavailable_reason is None
 
 
 # -- refusals of Redis ------------------------------------------------------------------------
@@ -292,10 +292,14 @@ async def test_a_wrong_password_is_an_error_at_once_and_never_shown(redis_server
                 assert "user or password is missing or wrong" in str(error)
                 await failure_of(ask(client, exchange, timeout=9), BucketsUnreachableError)
                 assert now() - began < 1.0, "the next one too, whatever its deadline"
-                shown = [repr(client), repr(client._given), repr(client._given._store)]
+                shown = [
+                    repr(client),
+                    repr(client._calls._given),
+                    repr(client._calls._given._store),
+                ]
                 shown += map(repr, asyncio.all_tasks())
                 shown += ["".join(everything(error)), *told(), caplog.text]
-                connector = client._given._store._link._connector
+                connector = client._calls._given._store._link._connector
                 shown.append(repr(vars(connector)))
             asyncio.get_running_loop().set_debug(False)
             assert not secret or secret not in "".join(shown)
@@ -317,7 +321,7 @@ async def test_a_right_password_is_used_and_never_shown(redis_server):
             client,
         ):
             assert await ask(client, exchange)
-            store = client._given._store
+            store = client._calls._given._store
             shown = [repr(store), store.where, repr(vars(store._link._connector))]
             assert "hunter2" not in "".join(shown)
 
@@ -330,7 +334,7 @@ async def test_an_operator_may_mend_it(redis_server):
         ):
             await failure_of(ask(client, exchange), BucketsUnreachableError)
             server.say("CONFIG", "SET", "requirepass", "mine")
-            await until(lambda: client._given._store.unavailable_reason is None, 0.02)
+            await until(lambda: client._calls._given._store.unavailable_reason is None, 0.02)
             assert await ask(client, exchange)
 
 

@@ -323,7 +323,7 @@ async def test_a_session_that_closes_gives_back_what_it_held(redis_server: Redis
         call = asyncio.create_task(failure_of(ask(client, exchange, 9), ClientClosedError))
         await asyncio.sleep(0.15)
         assert len(held(redis_server, exchange)) == 6
-        await client._given.aclose()
+        await client._calls._given.aclose()
         await call
         fields = hash_of(redis_server, exchange)
         assert not held(redis_server, exchange)
@@ -338,7 +338,7 @@ async def test_a_session_may_close_while_redis_is_lost(redis_server_to_harm: Red
         call = asyncio.create_task(failure_of(ask(client, exchange, 3), ClientClosedError))
         await asyncio.sleep(0.3)
         began = asyncio.get_running_loop().time()
-        await client._given.aclose()
+        await client._calls._given.aclose()
         await call
         assert asyncio.get_running_loop().time() - began < 0.5
 

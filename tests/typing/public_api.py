@@ -16,7 +16,6 @@ import aiohttp
 import okx_funding
 from okx_funding import (
     APIError,
-    AssetValuation,
     BucketStatistics,
     Credentials,
     DeadlineExceededError,
@@ -24,16 +23,15 @@ from okx_funding import (
     HTTPStatusError,
     InvalidArgumentError,
     InvalidParameterError,
-    NonTradableAsset,
     Observer,
     OKXError,
     RateLimit,
     RateLimitError,
     Session,
     Statistics,
-    ValuationDetails,
     __version__,
 )
+from okx_funding.api import AssetValuation, NonTradableAsset, ValuationDetails
 from okx_funding.simulator import Arrival, Fault, SimulatedExchange, in_thread
 from okx_funding.telemetry.events import Event, Refused
 

@@ -94,12 +94,14 @@ class Access:
         place = self._place
         number, lives, boot = place.enter()
         file = place.file(self.name)
+        if not file.has_name():  # it was deleted or replaced: begin with what stands there now
+            place.drop(self.name)
+            file = place.file(self.name)
         if not file.lock():
             self._contended(file)
             return None
         try:
-            if not file.has_name():
-                place.drop(self.name)
+            if not file.has_name():  # at this very moment
                 self.wait = law.SOON
                 return None
             at = place.clock()
@@ -111,8 +113,7 @@ class Access:
             file.write(data, fresh=fresh)
             self._state, self._written, self._boot = state, data, boot
         finally:
-            if file.fd >= 0:
-                file.unlock()
+            file.unlock()
         self._known, self._replaced = True, False
         self._tries, self._locked_since = 0, None
         valid = file.has_name() and place.clock() - at < YOUNG

@@ -8,12 +8,15 @@ and it stays open as long as anybody in the process needs it.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
+import sys
 import threading
 
 from .file import open_checked
+
+if sys.platform != "win32":  # there MachineLimits() says what to do instead
+    import fcntl
 
 NAME = "alive"
 _HIGHEST = 2**31 - 1
@@ -106,4 +109,5 @@ def _forget_after_fork() -> None:
     _lives.clear()
 
 
-os.register_at_fork(after_in_child=_forget_after_fork)
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_forget_after_fork)

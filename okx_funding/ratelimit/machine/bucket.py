@@ -12,7 +12,6 @@ import asyncio
 import math
 import weakref
 from collections import deque
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from okx_funding.api.spec import RateLimit
@@ -20,10 +19,11 @@ from okx_funding.ratelimit.bucket import SMOOTH, Claim
 from okx_funding.ratelimit.slot import GUARD, Freezer, RoundTrips
 
 from . import law
-from .access import Access, Place
-from .alive import Lives
+from .access import Access
+from .forecast import nth_slot_at
 from .law import LoggedProcess, LoggedRequest, Release, Rule, State
-from .layout import NewerFormatError
+from .slot import MachineSlot
+from .view import FileView, MachinePlace
 
 VALID = 1.0
 """Seconds after it was taken within which a slot must be used."""
@@ -31,15 +31,9 @@ KEEP = 0.25
 """Seconds for which a ticket is kept for the next caller."""
 RENEW = 1.0
 """Seconds after which a process with a request in flight says that it lives."""
-AGAIN = 0.25
-"""Seconds after which a file that can't be used is tried again."""
 GIVE_BACK_WITHIN = 0.01
 """Seconds after an answer within which its slot is given back, together with others: it isn't
 free before its window is over anyway."""
-LOOK_FOR_DEAD = 0.05
-"""Seconds after which it is worth while to ask again who lives."""
-PATIENCE = 60.0
-"""Seconds of trouble after which even callers without a deadline are told."""
 _LONGEST_LOST = 5.0
 
 
@@ -53,33 +47,6 @@ class Queue(Protocol):
         """There will be no slot: tell whoever waits, or only who would wait for ever."""
 
 
-class MachinePlace(Place, Protocol):
-    """Where the files of a session are."""
-
-    def next_serial(self) -> int:
-        """Another one for each slot of the session."""
-
-    def explain(self, error: Exception) -> tuple[str, bool]:
-        """What is wrong, and whether waiting is of no use."""
-
-
-class MachineSlot:
-    """The right to one request, as it is logged in the file."""
-
-    __slots__ = ("callers", "keys", "owner", "sent_at", "serial", "taken")
-
-    def __init__(self, request: LoggedRequest, sent_at: float) -> None:
-        self.owner: int = request.owner
-        self.serial: int = request.serial
-        self.taken: float = request.taken
-        """When it was taken, by the machine's clock."""
-        self.sent_at: float = sent_at
-        """The same by the loop's."""
-        self.keys: int = 0
-        self.callers: int = 0
-        """What its request carries."""
-
-
 class MachineBucket:
     """What a `TokenBucket` is, with its slots in a file. Times are the loop's."""
 
@@ -87,73 +54,58 @@ class MachineBucket:
         self.name = name
         self.claims: weakref.WeakKeyDictionary[object, Claim] = weakref.WeakKeyDictionary()
         self.queue: weakref.ref[Any] | None = None
-        self.unavailable_reason: str | None = None
-        """Why there are no slots, if that is so."""
         self.sent: int = 0
         self.refusals: int = 0
         self.keys_sent: int = 0
         self.callers_served: int = 0
         self.round_trips: RoundTrips = RoundTrips(max(4, 2 * claim.limit.count))
         self._place = place
-        self._access = Access(name, label, place)
         self._freezer = Freezer()
         self._sends: deque[float] = deque()
         self._obeyed: list[Claim] = []
+        access = Access(name, label, place)
+        self._view = FileView(access, place, Rule(1, 1.0), self._fail_waiters_soon)
+        self._view.silent = claim.silent_start
         self._obey(claim)
-
-        self._number = 0
-        """Under which the file knows this session; 0 before the first look."""
-        self._in_flight: dict[int, float] = {}
-        """When each slot in hand was taken, by serial; by the machine's clock."""
-        self._returns: list[Release] = []
-        """What couldn't be given back yet."""
-        self._adopted: list[LoggedRequest] = []
-        """Requests of another file that count here from now on."""
-        self._silent = claim.silent_start
-        self._credit_shrank = False
         self._has_ticket = False
         self._look_at = -math.inf
         """When the turn of those who wait may come; until then nobody asks for a slot."""
-        self._retry_at = -math.inf
-        """When to try again, where the file couldn't be used."""
-        self._returns_due = math.inf
-        """When `_returns` are told at the latest."""
-        self._heard = -math.inf
-        """When the file last heard of this session."""
-        self._looked_for_dead = -math.inf
-        self._failing_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def _obey(self, claim: Claim) -> None:
         self.limit: RateLimit = claim.limit
-        self.pacing = claim.pacing
-        self.withdraw: float = claim.withdraw
+        self.refusal_cooldown: float = claim.refusal_cooldown
         count, period = claim.limit.count, claim.limit.period
-        spacing = SMOOTH * period / count if claim.pacing == "smooth" else 0.0
-        self._rule = Rule(count, period + GUARD, spacing)
+        spacing = SMOOTH * period / count if claim.limit.spread else 0.0
+        self._view.rule = Rule(count, period + GUARD, spacing)
         self._sends = deque(self._sends, maxlen=min(10 * count, 1000))
 
     def __repr__(self) -> str:
         state = self.unavailable_reason or ("waiting" if self._has_ticket else "resting")
         return (
-            f"<MachineBucket {self.name[:8]}: {self.limit}, {self.pacing}; {state}, "
+            f"<MachineBucket {self.name[:8]}: {self.limit}; {state}, "
             f"{self.in_flight} in flight, {self.sent} sent, {self.refusals} refused>"
         )
 
     @property
+    def unavailable_reason(self) -> str | None:
+        """Why there are no slots, if that is so."""
+        return self._view.unavailable_reason
+
+    @property
     def in_flight(self) -> int:
         """Slots that requests hold."""
-        return len(self._in_flight)
+        return len(self._view.in_flight)
 
     def idle(self) -> bool:
         """Whether nobody lives with it and it holds nothing."""
-        return not (self.claims or self._in_flight or self._returns)
+        return not (self.claims or self._view.in_flight or self._view.returns)
 
     # -- taking ----------------------------------------------------------------------------
 
     def take(self, now: float) -> MachineSlot | None:
         """A slot for a request that leaves now, or None: then ask again at `next_free`."""
-        if now < self._look_at or now < self._retry_at:
+        if now < self._look_at or now < self._view.retry_at:
             return None
         self._reconsider()
         serial = self._place.next_serial()
@@ -164,117 +116,38 @@ class MachineBucket:
             self._look_at = now + me.looks_at - at if self._has_ticket else -math.inf
             return request
 
-        request = self._change(take, now)
-        if request is None:
-            self._set_timer(now)
-            return None
-        self._in_flight[request.serial] = request.taken
+        request = self._view.change(take, now)
         self._set_timer(now)
+        if request is None:
+            return None
         self.sent += 1
         self._sends.append(now)
         return MachineSlot(request, now)
 
     def holds(self, slot: MachineSlot, now: float) -> bool:  # noqa: ARG002
         """Whether the slot may be used still; whoever was stopped meanwhile has lost it."""
-        return (
-            slot.owner == self._number
-            and self._place.clock() - slot.taken < VALID
-            and self._access.has_name()
-        )
+        return self._view.holds(slot.owner, slot.taken, VALID)
 
     def next_free(self, now: float) -> float:
         """When to ask again; where nobody waits, about when a request could leave."""
-        at = max(self._look_at, self._retry_at)
+        at = max(self._look_at, self._view.retry_at)
         return at if at > now else self.nth_free(0, now)
 
     def nth_free(self, n: int, now: float, not_before: float = -math.inf) -> float:
         """About when the n-th request from now (counted from 0) gets its slot."""
-        seen = self._access.peek()
+        view = self._view
+        seen = view.access.peek()
         if seen is None:
-            return max(now, not_before, self._look_at, self._retry_at)
+            return max(now, not_before, self._look_at, view.retry_at)
         state, at = seen
-        me = state.processes.get(self._number) or law.enter(state, self._number, self._rule, at)
+        me = state.processes.get(view.number) or law.enter(state, view.number, view.rule, at)
         longer = max(0.0, self.round_trips.mean - self.round_trips.credit)
-        return max(not_before, now + law.nth_slot_at(state, me, n, longer, at) - at)
+        return max(not_before, now + nth_slot_at(state, me, n, longer, at) - at)
 
-    # -- the file ----------------------------------------------------------------------------
+    def _fail_waiters_soon(self, only_without_deadline: bool) -> None:
+        asyncio.get_running_loop().call_soon(self._fail_waiters, only_without_deadline)
 
-    def _change(
-        self,
-        act: Callable[[State, LoggedProcess, float], LoggedRequest | None],
-        now: float,
-    ) -> LoggedRequest | None:
-        """Tell the file all that it doesn't know yet, then ``act``.
-
-        Gives what ``act`` does, unless that is void.
-        """
-
-        def make(state: State, number: int, lives: Lives, at: float) -> LoggedRequest | None:
-            me = self._tell_all(state, number, lives, at)
-            result = act(state, me, at)
-            law.prune(state, at)
-            return result
-
-        try:
-            change = self._access.change(make)
-        except (OSError, NewerFormatError) as error:
-            self._failed(error, now)
-            return None
-        if change is None:
-            self._retry_at = now + self._access.wait
-            return None
-        self._retry_at, self._returns_due = -math.inf, math.inf
-        self._returns.clear()
-        self._adopted.clear()
-        self._silent = self._credit_shrank = False
-        self._number, self._heard = change.number, now
-        self.unavailable_reason = self._access.unavailable_reason
-        if self.unavailable_reason is None:
-            self._failing_since = None
-        taken = change.result
-        if taken is None or change.valid:
-            return taken
-        # This process was stopped, or its file was replaced: nothing is sent for this slot.
-        self._returns.append(Release(taken.owner, taken.serial, taken.taken, None))
-        self._retry_at = self._returns_due = now + law.SOON
-        return None
-
-    def _tell_all(self, state: State, number: int, lives: Lives, at: float) -> LoggedProcess:
-        if number != self._number:  # after a fork the slots in hand are the parent's
-            self._in_flight.clear()
-        me = law.enter(state, number, self._rule, at)
-        me.shortest = self.round_trips.shortest
-        for request in self._adopted:
-            law.adopt(state, request)
-        for back in self._returns:
-            law.give_back(state, back)
-        law.reconcile(state, number, self._in_flight, at)
-        if at - self._looked_for_dead > LOOK_FOR_DEAD:
-            self._looked_for_dead = at
-            doubtful = law.doubtful(state, number, at)
-            if dead := [each for each in doubtful if not lives.is_alive(each)]:
-                law.remove_dead(state, dead, at)
-        law.release_unheard(state, number, at)
-        if self._credit_shrank:
-            law.reduce_credit(state, number, self.round_trips.credit)
-        if self._silent:
-            state.unknown_until = max(state.unknown_until, at)
-        return me
-
-    def _failed(self, error: Exception, now: float) -> None:
-        """The file can't be used: nothing is sent until it can."""
-        self._place.drop(self.name)
-        self.unavailable_reason, is_fatal = self._place.explain(error)
-        self._retry_at = now + AGAIN
-        if self._failing_since is None:
-            self._failing_since = now
-        impatient = now - self._failing_since > PATIENCE
-        if impatient:
-            self._failing_since = now
-        if is_fatal or impatient:
-            asyncio.get_running_loop().call_soon(self._tell_waiters, not is_fatal)
-
-    def _tell_waiters(self, only_without_deadline: bool) -> None:
+    def _fail_waiters(self, only_without_deadline: bool) -> None:
         queue: Queue | None = self.queue() if self.queue is not None else None
         if queue is not None and self.unavailable_reason is not None:
             queue.fail_waiters(self.unavailable_reason, only_without_deadline=only_without_deadline)
@@ -283,12 +156,13 @@ class MachineBucket:
 
     def _set_timer(self, now: float) -> None:
         """Ring when there is something to do besides what the queue does."""
-        due = self._returns_due
-        if self._in_flight:
-            due = min(due, self._heard + RENEW)
+        view = self._view
+        due = view.returns_due
+        if view.in_flight:
+            due = min(due, view.heard + RENEW)
         if self._has_ticket:
             due = min(due, self._look_at + KEEP)
-        due = max(due, self._retry_at)
+        due = max(due, view.retry_at)
         if due == math.inf or (self._timer is not None and self._timer.when() <= due):
             return
         self.stop_timer()
@@ -303,16 +177,16 @@ class MachineBucket:
 
     def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         self._timer = None
-        now = loop.time()
+        now, view = loop.time(), self._view
         queue: Queue | None = self.queue() if self.queue is not None else None
         if (
             self._has_ticket
             and now >= self._look_at + KEEP
             and (queue is None or not queue.ahead())
         ):
-            self._change(self._drop_ticket, now)
-        elif now >= self._returns_due or (self._in_flight and now >= self._heard + RENEW):
-            self._change(_nothing_more, now)
+            view.change(self._drop_ticket, now)
+        elif now >= view.returns_due or (view.in_flight and now >= view.heard + RENEW):
+            view.tell(now)
         self._set_timer(now)
 
     def _drop_ticket(self, _state: State, me: LoggedProcess, _at: float) -> None:
@@ -330,10 +204,11 @@ class MachineBucket:
     def answered(self, slot: MachineSlot, now: float, *, warm: bool = True) -> None:
         """The answer was read in full. ``warm`` is False when the connection was new."""
         took = now - slot.sent_at
-        if warm:
-            self._credit_shrank |= self.round_trips.add(took)
-        else:
+        if not warm:
             self.round_trips.add_cold(took)
+        elif self.round_trips.add(took):
+            self._view.reduced_credit = self.round_trips.credit
+        self._view.shortest = self.round_trips.shortest
         self._freezer.succeeded(slot.sent_at)
         self._give_back(slot, now, 0.0, min(self.round_trips.credit, took))
 
@@ -356,8 +231,10 @@ class MachineBucket:
     def refused(self, slot: MachineSlot, now: float, retry_after: float | None = None) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
         self.refusals += 1
-        pause = self._freezer.refused(slot.sent_at, now, self.limit, self.withdraw, retry_after)
-        hold = self._freezer.withdraw(now) - now if self.withdraw > 0 else 0.0
+        pause, until = self._freezer.refused(
+            slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
+        )
+        hold = until - now if until is not None else 0.0
         self._give_back(slot, now, 0.0, freeze=pause, hold=hold)
         return pause
 
@@ -370,9 +247,9 @@ class MachineBucket:
         freeze: float = -math.inf,
         hold: float = 0.0,
     ) -> None:
-        at = self._place.clock()
-        self._in_flight.pop(slot.serial, None)
-        self._returns.append(
+        at, view = self._place.clock(), self._view
+        view.in_flight.pop(slot.serial, None)
+        view.returns.append(
             Release(
                 slot.owner,
                 slot.serial,
@@ -383,13 +260,13 @@ class MachineBucket:
                 at + min(hold, law.LONGEST_HOLD) if hold else 0.0,
             )
         )
-        if freeze > 0 or seen_in is None:
-            self._returns_due = now
-            if now >= self._retry_at:
-                self._change(_nothing_more, now)
+        if freeze > 0 or seen_in is None:  # it matters to others now
+            view.returns_due = now
+            if now >= view.retry_at:
+                view.tell(now)
         else:
-            soon = now + min(GIVE_BACK_WITHIN, self._rule.window / 4)
-            self._returns_due = min(self._returns_due, soon)
+            soon = now + min(GIVE_BACK_WITHIN, view.rule.window / 4)
+            view.returns_due = min(view.returns_due, soon)
         self._set_timer(now)
 
     # -- changing --------------------------------------------------------------------------
@@ -407,19 +284,13 @@ class MachineBucket:
     def _reconsider(self) -> None:
         """Obey the strictest living claim of this session; the file minds those of others."""
         claims = list(self.claims.values())
-        if not claims or claims == self._obeyed:
-            return
-        self._obeyed = claims
-        count = min(claim.limit.count for claim in claims)
-        period = max(claim.limit.period for claim in claims)
-        smooth = any(claim.pacing == "smooth" for claim in claims)
-        strictest = Claim(
-            RateLimit(count, period),
-            "smooth" if smooth else "burst",
-            max(claim.withdraw for claim in claims),
-        )
-        if strictest != Claim(self.limit, self.pacing, self.withdraw):
-            self._obey(strictest)
+        if claims and claims != self._obeyed:
+            self._obeyed = claims
+            count = min(claim.limit.count for claim in claims)
+            period = max(claim.limit.period for claim in claims)
+            spread = any(claim.limit.spread for claim in claims)
+            cooldown = max(claim.refusal_cooldown for claim in claims)
+            self._obey(Claim(RateLimit(count, period, spread=spread), cooldown))
 
     def inherit(self, other: MachineBucket, now: float) -> None:
         """Go on for ``other``: both were the same user's, and what that sent counts here."""
@@ -429,36 +300,39 @@ class MachineBucket:
         self.refusals += other.refusals
         self.keys_sent += other.keys_sent
         self.callers_served += other.callers_served
-        self._in_flight.update(other._in_flight)
-        other._in_flight.clear()
-        self._number = self._number or other._number
-        seen = other._access.peek()
+        mine, its = self._view, other._view
+        mine.in_flight.update(its.in_flight)
+        its.in_flight.clear()
+        mine.number = mine.number or its.number
+        seen = its.access.peek()
         if seen is not None:
-            self._adopted += seen[0].requests
-        elif other._number:
-            self._silent = True
+            mine.adopted += seen[0].requests
+        elif its.number:
+            mine.silent = True
         self._set_timer(now)
 
     def close(self) -> None:
         """Leave the file, if its lock is free; otherwise others see that nobody lives here."""
         self.stop_timer()
         self.claims.clear()
-        if not self._number or self._in_flight:
+        view = self._view
+        if not view.number or view.in_flight:
             return
         now = asyncio.get_running_loop().time()
-        self._change(lambda state, me, _at: law.leave(state, me.number), now)
-        self._number, self._has_ticket = 0, False
+        view.change(lambda state, me, _at: law.leave(state, me.number), now)
+        view.number, self._has_ticket = 0, False
         self._look_at = -math.inf
 
     # -- telling ---------------------------------------------------------------------------
 
     def slots_free(self, now: float) -> int:  # noqa: ARG002
         """How many requests could leave now."""
-        seen = self._access.peek()
+        view = self._view
+        seen = view.access.peek()
         if seen is None:
             return 0 if self.unavailable_reason else self.limit.count
         state, at = seen
-        law.enter(state, self._number, self._rule, at)
+        law.enter(state, view.number, view.rule, at)
         rule = law.strictest(state.processes.values())
         return law.free_slots(state, rule, at) if at >= law.gate(state, rule) else 0
 
@@ -473,7 +347,3 @@ class MachineBucket:
     def shared_with_others(self, now: float) -> bool:
         """Whether refusals of late say that somebody spends this limit without the file."""
         return self._freezer.recent(now)
-
-
-def _nothing_more(_state: State, _me: LoggedProcess, _at: float) -> None:
-    """Telling is all."""

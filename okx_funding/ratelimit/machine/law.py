@@ -46,10 +46,9 @@ class SilenceReason(IntEnum):
     NEW = 1
     BOOT = 2
     EMPTIED = 3
-    DELETED = 4
-    DAMAGED = 5
-    OLD_FORMAT = 6
-    REPLACED = 7
+    DAMAGED = 4
+    OLD_FORMAT = 5
+    REPLACED = 6
 
     @property
     def text(self) -> str:
@@ -60,8 +59,7 @@ class SilenceReason(IntEnum):
 _REASONS = {
     SilenceReason.NEW: "the file is new",
     SilenceReason.BOOT: "the file is of another boot or another machine",
-    SilenceReason.EMPTIED: "the file was emptied",
-    SilenceReason.DELETED: "the file was deleted",
+    SilenceReason.EMPTIED: "the file was deleted or emptied",
     SilenceReason.DAMAGED: "the file is damaged",
     SilenceReason.OLD_FORMAT: "the file is of an older format",
     SilenceReason.REPLACED: "a process stopped while it held the file's lock",
@@ -293,17 +291,16 @@ def _nth_release(state: State, rule: Rule, n: int, now: float) -> float:
 
 def give_back(state: State, back: Release) -> None:
     """A request is answered, lost, refused or was never sent."""
-    for place, request in enumerate(state.requests):
+    for request in state.requests:
         if request.owner == back.owner and request.serial == back.serial:
             break
     else:  # it was taken in a history that is lost
         if back.seen is None:
             return
-        place = len(state.requests)
         request = LoggedRequest(back.owner, back.serial, back.taken)
         state.requests.append(request)
     if back.seen is None:
-        del state.requests[place]
+        state.requests.remove(request)
         return
     request.seen, request.credit = back.seen, back.credit
     state.frozen_until = max(state.frozen_until, back.freeze_until)
@@ -345,24 +342,3 @@ def prune(state: State, now: float) -> None:
     while old < surplus and state.requests[old].free_at(rule.window) <= now:
         old += 1
     del state.requests[:old]
-
-
-# -- foretelling ---------------------------------------------------------------------------------
-
-
-def nth_slot_at(state: State, me: LoggedProcess, n: int, longer: float, now: float) -> float:
-    """About when the n-th request of ``me`` from now, counted from 0, gets its slot.
-
-    Processes that wait take turns. ``longer``: seconds that a slot is out above its window.
-    """
-    rule = strictest(state.processes.values())
-    others = sum(
-        process.ticket > 0 and process is not me and now <= process.looks_at + LATE
-        for process in state.processes.values()
-    )
-    place = tickets_ahead(state, me, now) + n * (others + 1)
-    start = max(now, gate(state, rule))
-    times = [max(start, at) for at in releases(state, rule, now)]
-    rounds, place_in_round = divmod(place, len(times))
-    at = times[place_in_round] + rounds * (rule.window + longer)
-    return max(at, start + place * rule.spacing)

@@ -54,8 +54,8 @@ class NewerFormatError(Exception):
 
     def __init__(self, number: int) -> None:
         super().__init__(
-            f"it has format {number}, and this release of okx_funding knows formats up to {FORMAT}: "
-            "upgrade it, or end the processes of the later release"
+            f"it has format {number}, and this release of okx_funding knows formats up to "
+            f"{FORMAT}: upgrade it, or end the processes of the later release"
         )
 
 

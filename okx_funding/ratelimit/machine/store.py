@@ -24,7 +24,7 @@ from .bucket import MachineBucket
 from .file import SUFFIX, LimitFile, LimitFileError, boot_id, default_folder, removing_unused
 
 LONGEST_WINDOW = 60.0
-"""Seconds. Longer windows stay within the process: after a boot they would be silent for as long."""
+"""Seconds. Longer windows stay within the process: a boot would be silent for as long."""
 OPEN_FILES = 128
 _SWEEP_FROM = 256
 _LEAVE_AT_MOST = 64

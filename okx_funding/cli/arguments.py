@@ -84,6 +84,19 @@ def changing(parser: argparse.ArgumentParser, *, money: bool) -> None:
     )
 
 
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from okx_funding import __version__
+
+        print(f"okx-funding {__version__}")  # noqa: T201
+        parser.exit()
+
+
+def version(parser: argparse.ArgumentParser) -> None:
+    """Add ``--version``."""
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+
+
 def count(text: str) -> int:
     """A whole number from 1 on."""
     number = int(text) if text.isascii() and text.isdigit() else 0

@@ -115,7 +115,7 @@ class Parameter:
         typed = getattr(args, self.dest)
         if self.kind == "list":
             words = [*(typed or ()), *(getattr(args, f"{self.dest}_also", None) or ())]
-            return [part for word in words for part in word.split(",") if part] or None
+            return [part for word in words for part in word.split(",")] or None
         if self.kind == "pairs":
             return dict(word.partition("=")[::2] for word in typed) if typed else None
         if self.kind == "moment or id" and typed is not None:

@@ -12,6 +12,7 @@ from .arguments import (
     port,
     seconds,
     seconds_or_zero,
+    version,
 )
 
 SHELLS = ("bash", "zsh", "fish")
@@ -201,6 +202,7 @@ def watch(command: Command) -> None:
             "--json", action="store_true", help="a JSON object with a bookmark in each line"
         )
         connecting(pushed, 30.0, "for one read of the history")
+        version(pushed)
         pushed.set_defaults(what=what)
     assets = kinds.add_parser(
         "assets",
@@ -218,6 +220,7 @@ def watch(command: Command) -> None:
     )
     assets.add_argument("--count", type=count, metavar="N", help="end after N updates")
     connecting(assets, 30.0, "for one update, waiting included")
+    version(assets)
     assets.set_defaults(what="assets")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import own
-from .arguments import Command, changing, connecting, output
+from .arguments import Command, changing, connecting, output, version
 from .help import grouped
 from .outcome import EXIT_CODES
 
@@ -79,7 +79,7 @@ def make_parser(first: str | None = None) -> argparse.ArgumentParser:
         formatter_class=grouped(groups),
         allow_abbrev=False,
     )
-    _version(parser)
+    version(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def command(
@@ -101,7 +101,7 @@ def make_parser(first: str | None = None) -> argparse.ArgumentParser:
             allow_abbrev=False,
             **more,
         )
-        _version(added)
+        version(added)
         added.set_defaults(run=_lazily(run))
         return added
 
@@ -139,18 +139,6 @@ def _table(command: Command) -> None:
             changing(added, money=each.role == "money")
         connecting(added, 30.0, wait if not each.walk else "for each page, waiting included")
         added.set_defaults(command=each)
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from okx_funding import __version__
-
-        print(f"okx-funding {__version__}")  # noqa: T201
-        parser.exit()
-
-
-def _version(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
 
 
 def _lazily(name: str) -> Callable[[argparse.Namespace], None]:

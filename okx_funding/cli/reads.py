@@ -13,7 +13,7 @@ from okx_funding.client import FundingClient
 from okx_funding.errors import InvalidArgumentError
 
 from . import connection, rows, show
-from .declared import Declared
+from .declared import Declared, declared
 from .options import arguments, in_options, option_of
 from .outcome import USAGE, Failure
 from .progress import progress
@@ -36,6 +36,8 @@ def read(args: argparse.Namespace) -> None:
 
 async def _ask(args: argparse.Namespace, command: Declared) -> None:
     given = arguments(command.parameters, args)
+    if command.endpoint.name == "get_asset_valuation" and "ccy" in given:
+        given["ccy"] = given["ccy"].upper()
     async with connection.client_of(args) as client:
         with usage_in_options(it.name for it in command.parameters):
             answer = await command.method(client, **given, timeout=args.timeout)
@@ -134,4 +136,12 @@ def usage_in_options(names: Iterable[str]) -> Iterator[None]:
     try:
         yield
     except InvalidArgumentError as error:
-        raise Failure(in_options(str(error), names), USAGE) from None
+        raise Failure(_in_commands(in_options(str(error), names)), USAGE) from None
+
+
+def _in_commands(text: str) -> str:
+    """Iterators by the names of their commands."""
+    for each in declared():
+        if each.iterator is not None:
+            text = text.replace(f"{each.iterator} ", f"okx-funding {each.name} ")
+    return text

@@ -159,8 +159,9 @@ def _tell(
             console.print(f"export {name}={value}", soft_wrap=True)
     owned = exchange.account().balances()
     console.print(
-        f"\nEach has {', '.join(f'{amt:f} {ccy}' for ccy, amt in list(owned.items())[:5])}, and "
-        f"non-tradable {', '.join(exchange.currencies[:3])} and so on."
+        f"\n{'It' if len(users) == 1 else 'Each'} owns "
+        f"{', '.join(f'{amt:f} {ccy}' for ccy, amt in list(owned.items())[:5])}, and non-tradable "
+        f"{', '.join(exchange.currencies[:3])} and so on."
     )
     if everywhere:
         console.print(

@@ -8,6 +8,9 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from rich.live import Live
+from rich.spinner import Spinner
+
 from okx_funding.client import FundingClient
 
 from . import show
@@ -29,11 +32,19 @@ async def progress(
     if not shown(rows_on_screen=rows_on_screen):
         yield
         return
-    with show.console(stderr=True).status(text()) as status:
+    spinner = Spinner("dots", text=text())
+    # Standard output is left alone: rows go to a file there while this is shown.
+    with Live(
+        spinner,
+        console=show.console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ):
 
         async def follow() -> None:
             while True:
-                status.update(text() + waiting(client))
+                spinner.update(text=text() + waiting(client))
                 await asyncio.sleep(_EVERY)
 
         following = asyncio.create_task(follow())

@@ -149,9 +149,8 @@ def test_on_a_terminal_it_asks(
 
 
 def test_what_okx_refuses_is_not_done(run: Run, exchange: SimulatedExchange) -> None:
-    argv = list(TRANSFER)
-    argv[4] = "99999999"
-    code, out, err = run(*argv, "--yes")
+    exchange.fail_next(1, Fault.code("58116"), "funds_transfer")
+    code, out, err = run(*TRANSFER, "--yes")
     assert (code, out) == (1, "")
     assert "not done (refused), nothing moved" in err
 
@@ -168,7 +167,7 @@ def test_a_wrong_amount_is_told_by_its_option(run: Run, exchange: SimulatedExcha
 def test_an_unknown_outcome_has_a_code_of_its_own_and_says_what_to_do(
     run: Run, exchange: SimulatedExchange
 ) -> None:
-    exchange.fail_next(1, Fault.reset().after_commit(), "transfer")
+    exchange.fail_next(1, Fault.reset().after_commit(), "funds_transfer")
     exchange.fail_next(99, Fault.code("50001"), "transfer_state")
     code, out, err = run(*TRANSFER, "--yes", "--timeout", "1.5")
     assert (code, out) == (5, "")
@@ -199,7 +198,7 @@ def test_a_journal_shows_what_is_open_and_resolves_it(
     run: Run, exchange: SimulatedExchange, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "money.db")
-    exchange.fail_next(1, Fault.reset().after_commit(), "transfer")
+    exchange.fail_next(1, Fault.reset().after_commit(), "funds_transfer")
     exchange.fail_next(99, Fault.code("50001"), "transfer_state")
     code, _, err = run(
         *TRANSFER, "--yes", "--timeout", "1.5", "--journal", path, "--client-id", "c4"
@@ -256,7 +255,7 @@ def test_what_is_no_journal_is_told_in_a_line(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_after_it_was_sent_is_an_unknown_outcome(exchange: SimulatedExchange) -> None:
-    exchange.fail_next(1, Fault.hang(20.0).after_commit(), "transfer")
+    exchange.fail_next(1, Fault.hang(3.0).after_commit(), "funds_transfer")
     environment = {
         **os.environ,
         "OKX_API_KEY": KEY,

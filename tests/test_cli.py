@@ -442,7 +442,10 @@ def test_a_unit_may_be_written_in_small_letters(run):
     assert json.loads(run("asset-valuation", "--ccy", "usdt", "--json")[1])["ccy"] == "USDT"
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "bills", "watch", "watch deposits", "watch assets", "limits", "transfer"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "doctor", "bills", "watch", "watch deposits", "watch assets", "limits", "transfer"],
+)
 def test_every_command_has_the_version(capsys, command):
     with pytest.raises(SystemExit) as end:
         main([*command.split(), "--version"])

@@ -148,12 +148,10 @@ async def _sub_accounts(args: argparse.Namespace) -> list[dict[str, Any]]:
                 f"okx-funding: {answers.count} sub-accounts take about "
                 f"{answers.estimated_seconds:.0f} s"
             )
-        found: dict[str, Any] = {}
         async with progress(
             client, lambda: f"{answers.done} of {answers.count} sub-accounts", rows_on_screen=False
         ):
-            async for name, answer in answers:
-                found[name] = answer
+            found = {name: answer async for name, answer in answers}
     return [_sub_line(name, found[name], args.ccy) for name in names]
 
 

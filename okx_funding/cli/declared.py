@@ -112,9 +112,7 @@ def declared() -> Iterator[Declared]:
             names = {it.name for it in parameters}
             parameters += [it for it in others if it.name not in names]
         parameters = [it for it in parameters if it.name not in _SECRET]
-        made = Declared(
-            command_of(endpoint), endpoint, _role(endpoint), tuple(parameters)
-        )
+        made = Declared(command_of(endpoint), endpoint, _role(endpoint), tuple(parameters))
         if made.iterator is not None:
             walk = parameters_of(getattr(Reads, made.iterator))
             made = Declared(made.name, endpoint, made.role, made.parameters, tuple(walk))

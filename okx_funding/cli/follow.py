@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections import deque
@@ -50,16 +51,16 @@ def follow(args: argparse.Namespace) -> None:
     since = args.param_since
     for name in given:
         if name != "ccy":
-            raise Failure(f"{option_of(name)} doesn't go with --follow; --ccy and --since do", USAGE)
+            raise Failure(
+                f"{option_of(name)} doesn't go with --follow; --ccy and --since do", USAGE
+            )
     work = _as_json(args, FOLLOWED[command.endpoint.name], given.get("ccy"), since, False, False)
     _until_interrupted(args, work)
 
 
 def _until_interrupted(args: argparse.Namespace, work: Any) -> None:
-    try:
+    with contextlib.suppress(KeyboardInterrupt):  # its ordinary end
         connection.run(args, work)
-    except KeyboardInterrupt:
-        pass  # its ordinary end
 
 
 def _since(args: argparse.Namespace) -> Any:
@@ -141,7 +142,5 @@ def _line(event: Event, what: str) -> str:
     ident = event.dep_id if isinstance(event, Deposit) else event.wd_id
     final = " (final)" if event.state in _FINAL[what] else ""
     where = f" {event.chain}" if event.chain else ""
-    return one_line(
-        f"{rows.when(event.p_time or event.ts)} {ident} {show.amount(event.amt)} {event.ccy}{where} "
-        f"state {event.state}{final}"
-    )
+    at, amount = rows.when(event.p_time or event.ts), show.amount(event.amt)
+    return one_line(f"{at} {ident} {amount} {event.ccy}{where} state {event.state}{final}")

@@ -28,7 +28,9 @@ def journal(args: argparse.Namespace) -> None:
         return
     outcomes = connection.run(args, _recovered(args))
     _show_outcomes(args, outcomes)
-    left = [it for it in _open(args) if it.client_id not in {each.client_id for each, _ in outcomes}]
+    left = [
+        it for it in _open(args) if it.client_id not in {each.client_id for each, _ in outcomes}
+    ]
     if left and not args.json:
         show.console().print(f"{len(left)} are open beside these, of other accounts or hosts.")
     unknown = [it for it, outcome in outcomes if not isinstance(outcome, Done | NotDone)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
+from rich.table import Table
+
 from okx_funding.api.spec import RateLimit
 from okx_funding.errors import InvalidArgumentError
 from okx_funding.ratelimit.machine import MachineLimit, MachineReport, inspect_machine
@@ -56,7 +58,7 @@ def machine_limits(args: argparse.Namespace) -> None:
     console.print(summary(found))
 
 
-def _add(table: show.Table, it: MachineLimit) -> None:
+def _add(table: Table, it: MachineLimit) -> None:
     if it.problem is not None:
         table.add_row(it.name, "-", "-", "-", "-", "-", "-", one_line(it.problem), style="yellow")
         return

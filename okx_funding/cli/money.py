@@ -198,4 +198,3 @@ def described(intent: Intent) -> str:
     amount = body.get("amt") or body.get("sz") or body.get("rfqAmt") or ""
     ccy = body.get("ccy") or body.get("szCcy") or body.get("rfqCcy") or ""
     return one_line(f"{amount} {ccy}")
-

@@ -50,7 +50,7 @@ _TRY, _SEVERAL, _RECOVER, _OPERATE = (
     "money whose outcome isn't known",
     "operate",
 )
-_OWN_GROUPS = {
+OWN_GROUPS = {
     "demo": _TRY,
     "doctor": _TRY,
     "simulate": _TRY,
@@ -91,7 +91,7 @@ def make_parser(first: str | None = None) -> argparse.ArgumentParser:
         group: str = "",
         **more: Any,
     ) -> argparse.ArgumentParser:
-        groups[name] = group or _OWN_GROUPS[name]
+        groups[name] = group or OWN_GROUPS[name]
         added = commands.add_parser(
             name,
             help=summary[:1].upper() + summary[1:],
@@ -108,7 +108,7 @@ def make_parser(first: str | None = None) -> argparse.ArgumentParser:
     own.demo(command)
     own.doctor(command)
     own.simulate(command)
-    if first not in _OWN_GROUPS:
+    if first not in OWN_GROUPS:
         _table(command)
     own.watch(command)
     own.accounts(command)
@@ -148,5 +148,3 @@ def _lazily(name: str) -> Callable[[argparse.Namespace], None]:
         getattr(importlib.import_module(f".{module}", __package__), function)(args)
 
     return run
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Awaitable, Mapping
@@ -25,7 +26,10 @@ class Recorder(Reads):
         self.request: tuple[Endpoint[Any], Mapping[str, Param]] | None = None
 
     def _rows(
-        self, endpoint: Endpoint[Any], params: Mapping[str, Param], options: ReadOptions | Options
+        self,
+        endpoint: Endpoint[Any],
+        params: Mapping[str, Param],
+        options: ReadOptions | Options,  # noqa: ARG002
     ) -> Awaitable[list[Any]]:
         self.request = endpoint, params
         raise Recorded
@@ -46,16 +50,16 @@ async def recorded(method: Any, given: Mapping[str, Any]) -> tuple[Endpoint[Any]
     Raises InvalidArgumentError for arguments that can't be used.
     """
     recorder = Recorder()
-    try:
+    with contextlib.suppress(Recorded):
         await method(recorder, **given)
-    except Recorded:
-        pass
     assert recorder.request is not None
     endpoint, params = recorder.request
     return endpoint, {name: value for name, value in params.items() if value is not None}
 
 
-def show_request(args: argparse.Namespace, endpoint: Endpoint[Any], params: Mapping[str, Any]) -> None:
+def show_request(
+    args: argparse.Namespace, endpoint: Endpoint[Any], params: Mapping[str, Any]
+) -> None:
     """``--dry-run``: method, path and body, to the letter; no key is needed for it nor shown."""
     method, target, body = build_request(endpoint, params)
     if args.json:

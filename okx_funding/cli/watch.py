@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -87,10 +88,8 @@ def watch(args: argparse.Namespace) -> None:
     An error that may pass is shown and the next update tries again; any other ends it with a
     Failure, and so does one of the last update.
     """
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         connection.run(args, _watch(args))
-    except KeyboardInterrupt:
-        pass
 
 
 async def _watch(args: argparse.Namespace) -> None:

@@ -15,9 +15,7 @@ from .conftest import KEY, PASSPHRASE, SECRET, SUB, Run
 
 
 @pytest.fixture
-def profiles(
-    exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def profiles(exchange: SimulatedExchange, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Profiles of the master, of a sub-account, and of a key that the exchange doesn't know."""
     exchange.account().add_sub_account("bot1", SUB)
     lines = []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from okx_funding import FundingClient, Session
 from okx_funding.api import ENDPOINTS
@@ -161,7 +162,18 @@ def test_what_can_not_be_simulated_is_told(run: Run, argv: list[str], complaint:
 def test_a_simulated_exchange_has_users_and_balances_of_choice(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    argv = ("simulate", "--port", "0", "--users", "2", "--seed", "7", "--balance", "BTC=3", "--json")
+    argv = (
+        "simulate",
+        "--port",
+        "0",
+        "--users",
+        "2",
+        "--seed",
+        "7",
+        "--balance",
+        "BTC=3",
+        "--json",
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "okx_funding", *argv],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
@@ -215,9 +227,7 @@ def test_a_walk_shows_on_a_terminal_how_far_it_is(
     made = show.console
 
     def console(*, stderr: bool = False) -> Any:
-        it = made(stderr=stderr)
-        it._force_terminal = stderr
-        return it
+        return Console(stderr=True, force_terminal=True) if stderr else made()
 
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(show, "console", console)

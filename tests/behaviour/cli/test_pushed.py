@@ -73,7 +73,7 @@ def test_a_deposit_is_a_line_of_json_with_a_bookmark(
         }
         assert all(it["bookmark"] for it in events)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from okx_funding.api import ENDPOINTS, NonTradableAsset
 from okx_funding.cli.declared import Declared, command_of, declared
+from okx_funding.cli.parser import OWN_GROUPS
 from okx_funding.cli.rows import names_of
 from okx_funding.simulator import Fault, SimulatedExchange
 from okx_funding.simulator.table import ROUTES
@@ -207,3 +210,11 @@ def test_non_tradable_assets_keep_their_own_table(run: Run) -> None:
     out = run("non-tradable-assets", "CELT")[1]
     assert "Minimum withdrawal" in out
     assert names_of(NonTradableAsset)[0] == "ccy"
+
+
+def test_the_docs_name_every_command() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "command-line.md").read_text()
+    tables = [line for line in page.splitlines() if line.startswith("| `")]
+    documented = set(re.findall(r"`([a-z-]+)[ `]", "\n".join(tables)))
+    names = {it.name for it in COMMANDS.values()} | set(OWN_GROUPS)
+    assert names <= documented

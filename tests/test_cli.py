@@ -34,6 +34,7 @@ def exchange() -> Iterator[SimulatedExchange]:
 
 @pytest.fixture(autouse=True)
 def environment(exchange, monkeypatch):
+    monkeypatch.setattr("okx_funding.cli.connection.machine_limits", lambda args: None)
     for name, value in zip(VARIABLES, (KEY, SECRET, PASSPHRASE), strict=True):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OKX_API_BASE_URL", exchange.base_url)
@@ -308,7 +309,7 @@ def test_the_demo_shows_what_it_took(run):
         "Refusals        none",
         "Batches ",
         "Limit ",
-        "TotalCounters",
+        "Total",
     ):
         assert line in out
 
@@ -441,9 +442,12 @@ def test_a_unit_may_be_written_in_small_letters(run):
     assert json.loads(run("asset-valuation", "--ccy", "usdt", "--json")[1])["ccy"] == "USDT"
 
 
-@pytest.mark.parametrize("command", ["demo", "doctor", "watch", "limits", "simulate"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "doctor", "bills", "watch", "watch deposits", "watch assets", "limits", "transfer"],
+)
 def test_every_command_has_the_version(capsys, command):
     with pytest.raises(SystemExit) as end:
-        main([command, "--version"])
+        main([*command.split(), "--version"])
     assert end.value.code == 0
     assert okx_funding.__version__ in capsys.readouterr().out

@@ -23,7 +23,7 @@ from okx_funding.simulator import Answer, Fault, SimulatedExchange, in_thread
 
 PARTS = ("canary-key-4711", "canary-secret-4712", "canary-phrase-4713")
 VARIABLES = ("OKX_API_KEY", "OKX_SECRET_KEY", "OKX_PASSPHRASE")
-CONFIG, TIME = "get_account_config", "get_system_time"
+CONFIG, TIME = "identify", "get_time"
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ def exchange() -> Iterator[SimulatedExchange]:
 
 @pytest.fixture(autouse=True)
 def environment(exchange, monkeypatch):
+    monkeypatch.setattr("okx_funding.cli.connection.machine_limits", lambda args: None)
     for name, value in zip(VARIABLES, PARTS, strict=True):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OKX_API_BASE_URL", exchange.base_url)
@@ -67,19 +68,19 @@ def config(**changes: object) -> Fault:
 def test_all_is_well_with_the_simulated_exchange(ask):
     code, found = ask()
     assert code == 0
-    assert [finding["status"] for finding in found.values()] == ["ok"] * 9
+    assert [finding["status"] for finding in found.values()] == ["ok"] * 10
     assert list(found) == [
         "Versions", "Host", "Credentials", "DNS", "Round trip", "Clock", "Key", "Permissions",
-        "Limits",
+        "Limits", "Machine",
     ]  # fmt: skip
     assert found["Key"]["text"] == "cana...11, live, of User ID 1234"
-    assert found["Limits"]["text"].startswith("get_non_tradable_assets 6 per 1 s, ")
+    assert "get_non_tradable_assets 6 per 1 s, " in found["Limits"]["text"]
 
 
 def test_people_get_a_line_for_each_finding_as_it_is_found(capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 9
+    assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 10
     assert "\x1b" not in out
 
 
@@ -197,9 +198,10 @@ def test_a_user_id_that_is_not_the_keys_is_a_warning(ask, monkeypatch):
 
 
 def test_a_limit_that_others_spend_ends_with_4(ask, exchange):
-    exchange.fail_next(1, Fault.code("50011"), CONFIG)
-    code, found = ask()
+    exchange.fail_next(9, Fault.code("50011"), CONFIG)
+    code, found = ask("--timeout", "0.5")
     assert code == 4
+    assert found["Key"]["status"] == "problem"
     assert "another program" in found["Key"]["advice"]
 
 

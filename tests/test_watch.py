@@ -17,7 +17,9 @@ import pytest
 from okx_funding import Credentials
 from okx_funding.api.table import ENDPOINTS
 from okx_funding.cli import main
-from okx_funding.cli.parser import SHELLS, make_parser
+from okx_funding.cli.limits import counted_by, in_words
+from okx_funding.cli.own import SHELLS
+from okx_funding.cli.parser import make_parser
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
 
 from .support import ASSETS, VALUATION, someone
@@ -35,6 +37,7 @@ def exchange() -> Iterator[SimulatedExchange]:
 
 @pytest.fixture(autouse=True)
 def environment(exchange, monkeypatch):
+    monkeypatch.setattr("okx_funding.cli.connection.machine_limits", lambda args: None)
     for name, value in zip(VARIABLES, PARTS, strict=True):
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OKX_API_BASE_URL", exchange.base_url)
@@ -45,7 +48,7 @@ def watch(capsys):
     """Watch and give the exit code, the output and the complaint, free of secrets."""
 
     def watch(*argv: str) -> tuple[int, str, str]:
-        code = main(["watch", *argv])
+        code = main(["watch", "assets", *argv])
         out, err = capsys.readouterr()
         assert not [part for part in PARTS if part in out + err]
         return code, out, err
@@ -136,7 +139,7 @@ def test_a_terminal_gets_one_screen_that_is_drawn_anew(watch, monkeypatch):
     assert "\x1b[1A\x1b[2K" in out  # up a line, and clear it
     assert out.rstrip().endswith("\x1b[?25h")  # the cursor is back
     for text in (
-        "TotalCounters",
+        "Total",
         "get_non_tradable_assets",
         "6 per 1 s",
         "CELT-OKTC",
@@ -152,7 +155,7 @@ def test_ctrl_c_is_its_ordinary_end(terminal):
 
     ours, theirs = pty.openpty() if terminal else os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "okx_funding", "watch", "CELT"],
+        [sys.executable, "-m", "okx_funding", "watch", "assets", "CELT"],
         stdout=theirs,
         stderr=subprocess.PIPE,
         env={**os.environ, "TERM": "xterm", "LINES": "40", "COLUMNS": "120"},
@@ -183,17 +186,29 @@ def test_ctrl_c_is_its_ordinary_end(terminal):
 def test_the_limits_are_those_of_the_table_with_their_source(capsys):
     assert main(["limits", "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
-    assert [(row["name"], row["count"], row["period"], row["source"]) for row in table] == [
-        (it.name, it.limit.count, it.limit.period, it.docs) for it in ENDPOINTS.values()
+    assert [(row["name"], row["limits"], row["source"]) for row in table] == [
+        (
+            it.name,
+            [
+                {"count": each.count, "period": each.period, "per": list(each.per)}
+                for each in it.limits
+            ],
+            it.docs,
+        )
+        for it in ENDPOINTS.values()
     ]
 
 
-def test_people_see_every_limit_and_where_it_comes_from(capsys, exchange):
+def test_people_see_every_limit_and_what_it_counts_by(capsys, exchange):
     assert main(["limits"]) == 0
     out = capsys.readouterr().out
+    lines = [line.rstrip() for line in out.splitlines()]
     for endpoint in ENDPOINTS.values():
-        assert str(endpoint.limits[0]) in out
-        assert f"{endpoint.name}: https://www.okx.com/docs-v5/en/#" in out
+        (first,) = [it for it in lines if it.split()[:1] == [endpoint.name]]
+        below = lines[lines.index(first) : lines.index(first) + len(endpoint.limits)]
+        for limit, line in zip(endpoint.limits, below, strict=True):
+            assert in_words(limit) in line
+            assert counted_by(limit) in line
     assert not exchange.log
 
 
@@ -231,12 +246,14 @@ def test_the_shell_itself_can_read_its_script(script, shell):
     ("words", "completed"),
     [
         (["wat"], ["watch"]),
-        (["doctor", "--f"], ["--find-host"]),
+        (["doctor", "--find"], ["--find-host"]),
         (["completion", "z"], ["zsh"]),
         (["simulate", "--port", ""], []),
         (["simulate", "--judge", "f"], ["fixed", "fixed-first"]),
         (["--v"], ["--version"]),
-        (["watch", "--vers"], ["--version"]),
+        (["watch", "assets", "--vers"], ["--version"]),
+        (["bills-his"], ["bills-history"]),
+        (["transfer", "--sub"], ["--sub-acct"]),
     ],
 )
 def test_bash_completes(script, words, completed):

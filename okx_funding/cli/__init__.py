@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +23,16 @@ _INSTALL = "pip install 'okx-funding[cli]', or pip install '.[cli]' in a checkou
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code. Bad usage raises SystemExit(2), as argparse does."""
-    parser = make_parser()
-    args = parser.parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    parser = make_parser(words[0] if words else None)
+    args = parser.parse_args(words)
     if not hasattr(args, "run"):
         parser.print_help(sys.stderr)
         return USAGE
     if sys.stdout is None:  # it was closed by whoever started us
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), _sigterm_like_ctrl_c():
             run: Callable[[argparse.Namespace], None] = args.run
             run(args)
             sys.stdout.flush()
@@ -59,6 +61,20 @@ def _discard_output() -> None:
 def _complain(text: str, exit_code: int) -> int:
     print(f"okx-funding: {one_line(text)}", file=sys.stderr)  # noqa: T201
     return exit_code
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Supervisors and ``timeout`` end a command by SIGTERM: files and journals are closed then."""
+    try:
+        before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

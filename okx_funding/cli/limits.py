@@ -10,11 +10,26 @@ from okx_funding.api.table import ENDPOINTS
 from . import show
 
 _COUNTED_BY = {"user": "User ID", "ip": "IP address", "ccy": "currency"}
+_UNITS = ((86400.0, "day"), (3600.0, "hour"), (60.0, "minute"), (1.0, "s"))
 
 
 def counted_by(limit: RateLimit) -> str:
     """What OKX counts by, in words."""
-    return " and ".join(_COUNTED_BY.get(name, name) for name in limit.per)
+    return " and ".join(
+        _COUNTED_BY.get(name, f"pair of {name.replace('/', ' and ')}" if "/" in name else name)
+        for name in limit.per
+    )
+
+
+def in_words(limit: RateLimit) -> str:
+    """The limit in the largest unit that divides its period, such as ``20 per 30 days``."""
+    for seconds, unit in _UNITS:
+        number = limit.period / seconds
+        if number >= 1 and number == int(number):
+            many = f"{number:g} {unit}" if unit == "s" or number == 1 else f"{number:g} {unit}s"
+            quota = ", a quota: never waited out" if limit.is_quota else ""
+            return f"{limit.count} per {many}{quota}"
+    return str(limit)
 
 
 def limits(args: argparse.Namespace) -> None:
@@ -23,6 +38,11 @@ def limits(args: argparse.Namespace) -> None:
         from .shared import shared_limits
 
         shared_limits(args)
+        return
+    if args.machine or args.folder is not None:
+        from .machine import machine_limits
+
+        machine_limits(args)
         return
     if args.json:
         show.print_json(
@@ -43,20 +63,21 @@ def limits(args: argparse.Namespace) -> None:
             ]
         )
         return
-    table = show.table_of("Method", "Request", "Limit", "Counted by", "Currencies")
+    table = show.table_of("Method", "Request", "Limit", "Counted by", "Currencies", "Permission")
     for endpoint in ENDPOINTS.values():
         table.add_row(
             endpoint.name,
             str(endpoint),
-            "\n".join(map(str, endpoint.limits)),
+            "\n".join(map(in_words, endpoint.limits)),
             "\n".join(map(counted_by, endpoint.limits)),
             f"up to {endpoint.batch_size}" if endpoint.batch_size > 1 else "-",
+            endpoint.permission,
         )
     console = show.console()
     console.print(table)
-    for endpoint in ENDPOINTS.values():
-        console.print(f"{endpoint.name}: {endpoint.docs}", soft_wrap=True)
+    console.print("OKX's page of each: --json.")
     console.print(
         "\nSeveral API keys of one user share a limit, each sub-account has its own. To set\n"
-        'others: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).'
+        'others: FundingClient(rate_limits={"get_non_tradable_assets": RateLimit(5, 1.0)}).\n'
+        "What the processes of this machine use of them now: --machine."
     )

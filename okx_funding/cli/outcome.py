@@ -6,7 +6,7 @@ import re
 
 from okx_funding import errors
 
-OK, ERROR, USAGE, CREDENTIALS, LIMIT, INTERRUPTED = 0, 1, 2, 3, 4, 130
+OK, ERROR, USAGE, CREDENTIALS, LIMIT, UNKNOWN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 EXIT_CODES = {
     OK: "done",
@@ -14,7 +14,8 @@ EXIT_CODES = {
     USAGE: "an argument or option is wrong; nothing was sent",
     CREDENTIALS: "credentials are missing, unusable or refused, or lack a permission",
     LIMIT: "the rate limit or a timeout: worth another try later",
-    INTERRUPTED: "interrupted by Ctrl-C",
+    UNKNOWN: "money was sent and its outcome isn't known yet: resolve it, never send it again",
+    INTERRUPTED: "interrupted by Ctrl-C or SIGTERM",
 }
 
 
@@ -29,6 +30,8 @@ class Failure(Exception):
 def exit_code(error: errors.OKXError) -> int:
     """The exit code for an error of okx_funding."""
     match error:
+        case errors.OutcomeUnknownError() | errors.ClientIdReusedError():
+            return UNKNOWN
         case errors.AuthenticationError() | errors.PermissionDeniedError():
             return CREDENTIALS
         case errors.RateLimitError() | errors.QueueFullError() | TimeoutError():

@@ -72,9 +72,11 @@ def _said_of(bucket: LiveBucket) -> str:
     return "; ".join(parts)
 
 
-def _words(bucket: LiveBucket) -> dict[str, object]:
-    def camel(name: str) -> str:
-        first, *others = name.split("_")
-        return first + "".join(word.capitalize() for word in others)
+def camel(name: str) -> str:
+    """A field's name as JSON has it here."""
+    first, *others = name.split("_")
+    return first + "".join(word.capitalize() for word in others)
 
+
+def _words(bucket: LiveBucket) -> dict[str, object]:
     return {camel(name): value for name, value in asdict(bucket).items()}

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from okx_funding.api.assets import AssetValuation, NonTradableAsset
 from okx_funding.api.spec import Row
+from okx_funding.auth.secret import Secret
 from okx_funding.telemetry.events import BucketStatistics
 
 from .outcome import one_line
@@ -32,7 +33,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def print_json(value: object) -> None:
     """One JSON document on standard output: rows by OKX's field names, amounts as text."""
-    json.dump(_plain(value), sys.stdout, indent=2, ensure_ascii=False)
+    json.dump(plain(value), sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 
 
@@ -126,14 +127,17 @@ def table_of(*names: str) -> Table:
     return table
 
 
-def _plain(value: object) -> Any:
+def plain(value: object) -> Any:
+    """``value`` for JSON: rows by OKX's field names, amounts as text, secrets as ``***``."""
     if isinstance(value, Row):
         names = zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True)
-        return {theirs: _plain(getattr(value, ours)) for ours, theirs in names}
+        return {theirs: plain(getattr(value, ours)) for ours, theirs in names}
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, Secret):
+        return "***"
     if isinstance(value, dict):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return value

@@ -1,4 +1,4 @@
-"""``okx-funding watch``: assets, valuation and the limits in use, again and again."""
+"""``okx-funding watch assets``: assets, valuation and the limits in use, again and again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import datetime as dt
-import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,11 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from okx_funding.api.assets import AssetValuation, NonTradableAsset
-from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.client import FundingClient
 from okx_funding.errors import (
     HTTPStatusError,
-    InvalidArgumentError,
     InvalidParameterError,
     OKXError,
     QueueFullError,
@@ -32,8 +29,8 @@ from okx_funding.errors import (
 )
 from okx_funding.telemetry.events import Statistics
 
-from . import show
-from .outcome import CREDENTIALS, Failure, exit_code, one_line
+from . import connection, show
+from .outcome import one_line
 
 _TICK = 0.25
 """Seconds between two pictures of the buckets."""
@@ -53,7 +50,7 @@ Chain = tuple[str, str]
 
 @dataclass(slots=True)
 class Picture:
-    """What is known after so many looks."""
+    """What is known by now."""
 
     looks: int = 0
     at: dt.datetime | None = None
@@ -75,27 +72,27 @@ class View(Protocol):
         """Some time has passed."""
 
 
+def choose(args: argparse.Namespace) -> None:
+    """``okx-funding watch deposits | withdrawals | assets``."""
+    if args.what == "assets":
+        watch(args)
+        return
+    from .follow import watch as follow
+
+    follow(args)
+
+
 def watch(args: argparse.Namespace) -> None:
     """Ask until Ctrl-C or SIGTERM, which are the ordinary end, or ``--count`` times.
 
     An error that may pass is shown and the next update tries again; any other ends it with a
     Failure, and so does one of the last update.
     """
-    try:
-        credentials, _ = resolve(None, args.profile)
-    except InvalidArgumentError as error:
-        raise Failure(str(error), CREDENTIALS) from None
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-    try:
-        asyncio.run(_watch(args, credentials))
-    except KeyboardInterrupt:
-        pass
-    except OKXError as error:
-        raise Failure(credentials.redact(str(error)), exit_code(error)) from None
+    with contextlib.suppress(KeyboardInterrupt):
+        connection.run(args, _watch(args))
 
 
-async def _watch(args: argparse.Namespace, credentials: Credentials) -> None:
+async def _watch(args: argparse.Namespace) -> None:
     console = show.console()
     loop = asyncio.get_running_loop()
     picture = Picture()
@@ -106,13 +103,7 @@ async def _watch(args: argparse.Namespace, credentials: Credentials) -> None:
             view = _Screen(live, console)
         else:
             view = _Lines(console)
-        async with FundingClient(
-            credentials,
-            profile=args.profile,
-            base_url=args.base_url,
-            demo=args.demo,
-            allow_http=args.allow_http,
-        ) as client:
+        async with connection.client_of(args) as client:
             view.tick(picture, client.statistics())
             while picture.looks != args.count:
                 due = loop.time() + args.every

@@ -11,13 +11,17 @@ if TYPE_CHECKING:
     from okx_funding.wire.response import Response
 
     from .fake_transport import FakeTransport, SentRequest
+    from .fields import FieldReport, unknown_fields
 
-__all__ = ["FakeTransport", "Response", "SentRequest"]
+__all__ = ["FakeTransport", "FieldReport", "Response", "SentRequest", "unknown_fields"]
+
+_FIELDS = ("FieldReport", "unknown_fields")
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:  # pytest's plugin does without the wire
         if name in __all__:
-            module = importlib.import_module(".fake_transport", __name__)
+            home = ".fields" if name in _FIELDS else ".fake_transport"
+            module = importlib.import_module(home, __name__)
             return globals().setdefault(name, getattr(module, name))
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

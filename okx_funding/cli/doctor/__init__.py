@@ -13,15 +13,16 @@ from collections.abc import AsyncIterator
 from okx_funding.auth.settings import origin_of
 from okx_funding.auth.settings import settings as settings_of
 from okx_funding.cli import show
+from okx_funding.cli.connection import session_of
 from okx_funding.cli.outcome import USAGE, Failure, in_options
 from okx_funding.client.funding import LIVE
 from okx_funding.errors import InvalidArgumentError
-from okx_funding.session import Session
 
 from .account import key
+from .fields import fields
 from .finding import Finding, lines_of
 from .machine import credentials as credentials_of
-from .machine import host, limits, proxy, versions
+from .machine import host, limits, proxy, shared_limits, versions
 from .network import reachability
 from .probe import Probe
 
@@ -70,7 +71,7 @@ async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
     credentials, told = credentials_of(args.profile)
     for found in told:
         yield found
-    async with Session(proxy=settings.proxy) as session:
+    async with session_of(args, settings.proxy) as session:
         probe = Probe(session, origin, demo, args.timeout)
         async for found in reachability(probe, direct=settings.proxy is None):
             yield found
@@ -79,4 +80,9 @@ async def examine(args: argparse.Namespace) -> AsyncIterator[Finding]:
         if credentials is not None:
             async for found in key(probe, credentials, ask_others=args.find_host):
                 yield found
+    if args.fields and credentials is not None:
+        async for found in fields(args, credentials):
+            yield found
     yield limits()
+    if (shared := shared_limits()) is not None:
+        yield shared

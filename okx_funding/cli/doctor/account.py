@@ -34,7 +34,8 @@ async def key(
     except OKXError as error:
         code = error.code if isinstance(error, APIError) else ""
         advice = way_out(error)
-        if isinstance(error, RateLimitError):
+        refused = probe.session.statistics().refused
+        if isinstance(error, RateLimitError) or (refused and isinstance(error, TimeoutError)):
             advice = "wait a little: another program spends this user's limit"
         elif code in _WRONG_HOST and probe.origin in SITES.values():
             advice = await _other_hosts(probe, credentials, ask_others=ask_others)

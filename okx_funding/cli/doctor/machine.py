@@ -15,7 +15,7 @@ from okx_funding.api.table import ENDPOINTS
 from okx_funding.auth.credentials import Credentials, resolve
 from okx_funding.auth.profile_file import open_to_others
 from okx_funding.auth.settings import SITES, CredentialsWarning, source
-from okx_funding.cli.outcome import CREDENTIALS, in_options
+from okx_funding.cli.outcome import CREDENTIALS, Failure, in_options
 from okx_funding.errors import InvalidArgumentError
 
 from .finding import Finding
@@ -28,7 +28,7 @@ NEEDED: dict[str, tuple[int, ...]] = {
     "shtab": (1, 7),
 }
 """The least versions, as in pyproject.toml."""
-_WELCOME = ("redis", "prometheus-client", "opentelemetry-api", "uvloop")
+_OPTIONAL = ("redis", "prometheus-client", "opentelemetry-api", "uvloop")
 ACCOUNTS = {
     "global": "www.okx.com",
     "eea": "my.okx.com (EEA)",
@@ -46,7 +46,7 @@ _ODD_HOSTS = {
 def versions() -> Finding:
     from okx_funding import __version__
 
-    there = {name: _version(name) for name in (*NEEDED, *_WELCOME)}
+    there = {name: _version(name) for name in (*NEEDED, *_OPTIONAL)}
     text = ", ".join(
         [
             f"okx-funding {__version__}",
@@ -135,3 +135,24 @@ def limits() -> Finding:
     ]
     text = ", ".join(f"{endpoint.name} {endpoint.limits[0]}" for endpoint in by_user)
     return Finding("Limits", "ok", f"{text}, for each User ID; all of them: okx-funding limits")
+
+
+def shared_limits() -> Finding | None:
+    """The limits that the processes of this machine share; None on systems without them."""
+    from okx_funding.cli.machine import report, state_of, summary
+
+    try:
+        found = report()
+    except Failure:
+        return None
+    if found.problem is not None:
+        return Finding(
+            "Machine", "warning", f"{found.path}: {found.problem}", "nothing can be sent under the "
+            "machine's limits: mend the folder, or turn them off with --no-machine-limits",
+        )  # fmt: skip
+    told = [f"{it.label}: {state_of(it)}" for it in found.limits if state_of(it) != "-"]
+    bad = [f"{it.name}: {it.problem}" for it in found.limits if it.problem is not None]
+    text = "; ".join([f"{found.path}, {summary(found)}" if found.limits else summary(found), *told])
+    if bad:
+        return Finding("Machine", "warning", f"{text}; {'; '.join(bad)}", "remove those files")
+    return Finding("Machine", "ok", text)

@@ -38,7 +38,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="where JSON and pictures go (docs/figures)")
     parser.add_argument("--no-files", action="store_true", help="print only; --quick implies it")
     parser.add_argument("--calls", type=int, help="soak: how many (a million)")
-    parser.add_argument("--chaos", action="store_true", help="money: 10,000 movements that go wrong")
+    parser.add_argument(
+        "--chaos", action="store_true", help="money: 10,000 movements that go wrong"
+    )
     args = parser.parse_args()
     names = list(args.names or NAMES)
     if args.real and "buckets" in names:
@@ -58,7 +60,9 @@ def main() -> None:
         print(f"== {name}: {benchmark.question}\n", flush=True)
         began = time.monotonic()
         report = benchmark.run(options)
-        found = out if report.figures and not args.chaos else None  # what was skipped leaves the old figures alone
+        found = (
+            out if report.figures and not args.chaos else None
+        )  # what was skipped leaves the old figures alone
         tell(benchmark, report, found)
         if found is not None and name in charts.CHARTS:
             _draw(name, found)

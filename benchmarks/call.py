@@ -24,7 +24,6 @@ from .harness import (
     compare,
     cost_table,
     missing,
-    optional,
     ratio_of,
 )
 from .server import CURRENCIES, certificate, serving

@@ -179,9 +179,7 @@ def _python_okx(exchange: SimulatedExchange) -> Callable[[list[Decimal]], dict[D
             warnings.simplefilter("ignore", DeprecationWarning)
             for amount in amounts:
                 try:
-                    answer = api.withdrawal(
-                        "USDT", str(amount), "4", address, chain="USDT-ERC20"
-                    )
+                    answer = api.withdrawal("USDT", str(amount), "4", address, chain="USDT-ERC20")
                     told[amount] = answer["data"][0]["wdId"]
                 except Exception:
                     told[amount] = None

@@ -22,8 +22,14 @@ from typing import Any
 from okx_funding import Credentials, FundingClient, RateLimit
 from okx_funding.money import Done, Intent, NotDone, SQLiteJournal
 from okx_funding.money.stored import outcome_from_json
-from okx_funding.simulator import MONEY_FAULTS, Fault, Judge, SimulatedExchange, in_thread
-from okx_funding.simulator import make_judge
+from okx_funding.simulator import (
+    MONEY_FAULTS,
+    Fault,
+    Judge,
+    SimulatedExchange,
+    in_thread,
+    make_judge,
+)
 
 from .harness import Report, Table
 
@@ -44,7 +50,10 @@ _LIMITS = dict.fromkeys(
 
 def _credentials(number: int) -> Credentials:
     return Credentials(
-        f"key-of-user-{number:06d}", f"secret-{number}", f"phrase-{number}", user_id=f"9{number:05d}"
+        f"key-of-user-{number:06d}",
+        f"secret-{number}",
+        f"phrase-{number}",
+        user_id=f"9{number:05d}",
     )
 
 
@@ -165,7 +174,11 @@ def _check(exchange: SimulatedExchange, folder: Path) -> Result:
 
 
 def _book(
-    intent: Intent, amt: Decimal, fees: Any, funding: dict[str, Decimal], trading: dict[str, Decimal]
+    intent: Intent,
+    amt: Decimal,
+    fees: Any,
+    funding: dict[str, Decimal],
+    trading: dict[str, Decimal],
 ) -> None:
     funding[intent.account] -= amt
     if intent.kind == "transfer":

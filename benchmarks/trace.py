@@ -77,7 +77,9 @@ def run(options: Options) -> Report:
     """Print the way, module by module."""
     way = asyncio.run(lone_call())
     table = Table(
-        "A lone call of two currencies", ("", "functions"), note=f"{way.moves} moves between modules."
+        "A lone call of two currencies",
+        ("", "functions"),
+        note=f"{way.moves} moves between modules.",
     )
     by_module = Counter(module for module, _ in way.entered)
     table.rows += [(module, str(count)) for module, count in by_module.most_common()]

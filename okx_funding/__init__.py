@@ -145,7 +145,8 @@ _HOMES = {
     "telemetry.events": "BucketStatistics Observer Statistics",
     "auth.credentials": "Credentials",
     "scheduler.context": "Policy",
-    "money": "Done Intent Journal NotDone Outcome PostgresJournal SQLiteJournal Unknown client_id_for",
+    "money": "Done Intent Journal NotDone Outcome PostgresJournal SQLiteJournal "
+    "Unknown client_id_for",
     "session": "Session",
     "ratelimit.machine": "MachineLimits",
     "client": "AccountGroup AccountResults FundingClient Gap SubAccounts",

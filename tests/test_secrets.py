@@ -288,7 +288,9 @@ def in_message(raw):
 async def test_a_parrot_is_no_canary(shape, ear, signatures):
     parrot = Parrot(shape)
     async with parrot.server as server:
-        errors = await sing(server.base_url, ear, signatures, max_retries=0, policy=Policy(max_refusals=1))
+        errors = await sing(
+            server.base_url, ear, signatures, max_retries=0, policy=Policy(max_refusals=1)
+        )
     assert errors
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from datetime import datetime
 from functools import partial
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 import msgspec
 
@@ -198,7 +198,9 @@ class ServerClock:
 def _decode(row: type[R], rows: bytes) -> list[R]:
     """The rows of a push: the same structs as the history's."""
     try:
-        found: list[R] = codec_of(row).look(b'{"code":"0","msg":"","data":' + rows + b"}")
+        found: list[R] = codec_of(cast(Hashable, row)).look(
+            b'{"code":"0","msg":"","data":' + rows + b"}"
+        )
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         problem = f"a push of {row.__name__} isn't what OKX documents: {error}"
     else:

@@ -70,9 +70,12 @@ class Batcher:
         by_key = waiting.by_key
         if max_age is not None:
             keys = self._recall(waiter, now - max_age)
-        elif len(keys) <= self.batch_size and not suspects:
-            if waiting.enqueue_new(waiter, priority, now):
-                return True
+        elif (
+            len(keys) <= self.batch_size
+            and not suspects
+            and waiting.enqueue_new(waiter, priority, now)
+        ):
+            return True
         chunks = None
         if len(keys) > self.batch_size:
             chunks = waiter.chunks = waiting.long[waiter] = Chunks(priority)
@@ -239,7 +242,7 @@ class Batcher:
     # -- answering -------------------------------------------------------------------------
 
     def resolve(self, batch: Batch, rows_by_key: Mapping[Key, list[Any]]) -> Job | None:
-        """Give each caller its rows: now if there is one caller, else by the job that comes back."""
+        """Give each caller its rows: now if there is one, else by the job that comes back."""
         batch.joinable = False
         quarantine, remember = self._keys.quarantine, self._answers.enabled
         answered = []

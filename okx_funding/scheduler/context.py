@@ -14,7 +14,6 @@ MAX_REFUSALS = 10
 """Refusals for the rate limit in a row after which a call gets a RateLimitError."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Policy:
     """What few programs need to set.

@@ -4,7 +4,7 @@ The way of a call, and who decides what:
 
     caller                lane              dispatcher (credentials, endpoint)   line (one bucket)
       asks for keys ──▶ waiter, queued ──▶ has something to send ──────────────▶ wake, once a turn
-      sleeps on its waiter                                                       assign_slots: a slot is won
+      sleeps on its waiter                                               assign_slots: a slot is won
                                            now the batch is chosen ◀───────────  for the oldest
                                            send: sign, send, read, give the slot back
       ◀── rows, in slices ──────────────── resolve
@@ -369,7 +369,7 @@ class Dispatcher:
         pending = batch.pending
         if self.endpoint.batch_size == 1 or None in pending:
             return dict.fromkeys(pending, rows)
-        if "".join(pending).isupper():
+        if "".join(map(str, pending)).isupper():
             found: dict[Key, list[Any]] = {key: [] for key in pending}
             try:
                 for row in rows:

@@ -137,9 +137,7 @@ class PushConnection:
 
     # -- listeners -------------------------------------------------------------------------
 
-    def listen(
-        self, channel: str, max_backlog: int, observer: Observer | None = None
-    ) -> Listener:
+    def listen(self, channel: str, max_backlog: int, observer: Observer | None = None) -> Listener:
         """Hear what is pushed on ``channel`` from now on; the first item is `Up`."""
         listener = Listener(self, channel, max_backlog, observer)
         self._listeners[listener] = None

@@ -77,7 +77,7 @@ class Resolver:
                 if waiter not in pending.waiters or len(pending.waiters) > 1:
                     return False
                 answers[pending.key] = found
-            rows = list(chain.from_iterable(answers.values()))
+            rows = list(chain.from_iterable(found or () for found in answers.values()))
         self._batches.discard(batch)
         self._finish(waiter, rows)
         return True

@@ -69,7 +69,7 @@ class Surroundings:
 
 
 class SingleRequest:
-    """What a `SlotQueue` takes for a sender, its batcher and forecast: one request, from one caller."""
+    """What a `SlotQueue` takes for a sender, its batcher and forecast: one request."""
 
     batch_size = 1
 

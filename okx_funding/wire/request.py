@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from okx_funding.api import spec
-from okx_funding.api.spec import Endpoint
 from okx_funding.errors import InvalidArgumentError
 
 

@@ -51,7 +51,6 @@ def test_killed_at_every_step_nothing_is_lost_or_doubled(
         time.sleep(0.3)  # what the last ones wrote has arrived by then
         outcomes = asyncio.run(recover_and_count(tmp_path, exchange, credentials))
         exchange.ledger.check()
-    print(f"{kind}: killed at {steps} steps; {dict(outcomes)}")
     assert steps >= 30
     assert outcomes.total() == steps + 1
     assert outcomes["Done"]

@@ -128,9 +128,7 @@ async def test_what_is_found_before_the_fence_is_done_at_once(world: World, prep
 
 
 @each_kind
-async def test_resolve_ends_within_eight_seconds_when_look_ups_hang(
-    world: World, prepare: Prepare
-):
+async def test_resolve_ends_within_eight_seconds_when_look_ups_hang(world: World, prepare: Prepare):
     intent = await prepare(world)
     world.fail_post(intent, Fault.reset().before_commit())
     outcome = await world.client.submit(intent, check=False, timeout=2)
@@ -289,9 +287,7 @@ class Failing(MemoryJournal):
 
 @each_kind
 @pytest.mark.parametrize("step", ["record", "stamp"])
-async def test_a_journal_that_fails_lets_nothing_be_sent(
-    world: World, prepare: Prepare, step: str
-):
+async def test_a_journal_that_fails_lets_nothing_be_sent(world: World, prepare: Prepare, step: str):
     intent = await prepare(world)
 
     outcome = await world.client.submit(intent, check=False, journal=Failing(step))
@@ -394,15 +390,15 @@ async def test_recover_yields_its_own_client_only(monkeypatch):
     wall_goes_with_the_loop(monkeypatch)
     journal = MemoryJournal()
     users = [someone(), someone()]
-    async with at_bank(exchange={"users": users}, journal=journal) as world:
-        async with FundingClient(
-            users[1], base_url=world.exchange.base_url, journal=journal
-        ) as other:
-            for client in (world.client, other):
-                intent = client.prepare_transfer("USDT", 1, from_="6", to="18")
-                await journal.record(intent)
-            mine = [intent.account async for intent, _ in world.client.recover()]
-            others = [intent.account async for intent, _ in other.recover()]
+    async with (
+        at_bank(exchange={"users": users}, journal=journal) as world,
+        FundingClient(users[1], base_url=world.exchange.base_url, journal=journal) as other,
+    ):
+        for client in (world.client, other):
+            intent = client.prepare_transfer("USDT", 1, from_="6", to="18")
+            await journal.record(intent)
+        mine = [intent.account async for intent, _ in world.client.recover()]
+        others = [intent.account async for intent, _ in other.recover()]
 
     assert mine == [users[0].user_id]
     assert others == [users[1].user_id]

@@ -187,9 +187,10 @@ async def test_a_limit_kept_for_the_machine_is_kept_by_money_too(monkeypatch, tm
     from okx_funding.ratelimit.machine import MachineLimits
 
     wall_goes_with_the_loop(monkeypatch)
-    async with Session(limits=MachineLimits(tmp_path)) as session, at_bank(
-        exchange={"judge": "sliding"}, session=session
-    ) as world:
+    async with (
+        Session(limits=MachineLimits(tmp_path)) as session,
+        at_bank(exchange={"judge": "sliding"}, session=session) as world,
+    ):
         ends = await asyncio.gather(
             *(world.client.funds_transfer("USDT", 1, from_="6", to="18") for _ in range(6))
         )

@@ -106,7 +106,8 @@ class View:
         books = self._books
         is_open: list[Deposit | Withdrawal] = []
         closed: list[Deposit | Withdrawal] = []
-        for history in (*books.deposits.values(), *books.withdrawals.values()):
+        histories: list[Any] = [*books.deposits.values(), *books.withdrawals.values()]
+        for history in histories:
             for record in history.last(_LOOK_BACK):
                 (is_open if states.is_open(record) else closed).append(record)
         return {

@@ -217,7 +217,9 @@ async def test_a_clock_that_is_wrong_loses_nothing(monkeypatch):
     follow_loop(monkeypatch)
     right = wall
     loop = asyncio.get_running_loop()
-    async with SimulatedExchange([someone()], clock=lambda: 1_790_000_000 + loop.time()) as exchange:
+    async with SimulatedExchange(
+        [someone()], clock=lambda: 1_790_000_000 + loop.time()
+    ) as exchange:
         assert right
         follow_loop(monkeypatch, ahead=3600)
         async with FundingClient(exchange.credentials, base_url=exchange.base_url) as client:
@@ -493,7 +495,9 @@ async def test_a_key_that_is_deleted_ends_the_watch():
 async def test_connections_of_many_keys_come_back_within_three_a_second():
     users = [someone() for _ in range(20)]
     async with watched(users=users) as (exchange, _), Session() as session:
-        clients = [FundingClient(user, base_url=exchange.base_url, session=session) for user in users]
+        clients = [
+            FundingClient(user, base_url=exchange.base_url, session=session) for user in users
+        ]
         consumers = [Consumer(client.watch_deposits()) for client in clients]
         await connected(exchange, 20)
         for _ in range(3):

@@ -35,7 +35,7 @@ class Program:
 
     def __init__(self, exchange):
         self.exchange = exchange
-        self.bookmarks = {channel: None for channel in FINAL}
+        self.bookmarks = dict.fromkeys(FINAL)
         self.told = {channel: [] for channel in FINAL}
         self.connects = 0
         self.gaps = 0

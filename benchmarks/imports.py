@@ -50,7 +50,9 @@ def run(options: Options) -> Report:
         "aiohttp and msgspec": "import aiohttp, msgspec",
         "aiohttp and msgspec, once more": "import aiohttp, msgspec",
         "okx_funding, its FundingClient": "from okx_funding import FundingClient",
-        "okx_funding, all its structs": "from okx_funding import FundingClient; import okx_funding.api",
+        "okx_funding, all its structs": (
+            "from okx_funding import FundingClient; import okx_funding.api"
+        ),
         "okx_funding.cli": "import okx_funding.cli",
     }
     if not missing("ccxt"):
@@ -80,7 +82,10 @@ def run(options: Options) -> Report:
     report.figures["FundingClient against aiohttp and msgspec"] = round(ratio, 3)
     optional = _optional_loaded()
     loaded = ", ".join(sorted(optional)) or "none"
-    table.note = f"FundingClient costs {ratio:.2f} times aiohttp and msgspec. Optional packages that okx_funding loads: {loaded}."
+    table.note = (
+        f"FundingClient costs {ratio:.2f} times aiohttp and msgspec. Optional packages that "
+        f"okx_funding loads: {loaded}."
+    )
     report.figures["optional_loaded"] = optional
     return report
 

@@ -17,7 +17,6 @@ from aiolimiter import AsyncLimiter
 from okx_funding import Credentials, FundingClient, Policy, RateLimit, Session
 from okx_funding.api.assets import VALUATION_UNITS
 from okx_funding.errors import ProtocolError
-from okx_funding.scheduler.context import Policy
 from okx_funding.telemetry.events import Statistics
 from okx_funding.wire.response import Response
 

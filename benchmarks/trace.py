@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import asyncio
 import sys
 from collections import Counter
@@ -39,7 +41,7 @@ class Way:
     def moves(self) -> int:
         """How often the next function was of another module than the one before."""
         modules = [module for module, _ in self.entered]
-        return sum(one != other for one, other in zip(modules, modules[1:], strict=False))
+        return sum(one != other for one, other in itertools.pairwise(modules))
 
 
 async def lone_call() -> Way:

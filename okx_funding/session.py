@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from okx_funding.auth.credentials import Credentials
     from okx_funding.ratelimit.machine import MachineLimits
-    from okx_funding.ratelimit.redis import OnLoss, RedisBuckets
+    from okx_funding.ratelimit.redis import OnLoss, RedisBuckets, SharedLimits
     from okx_funding.ratelimit.store import LimitStore
 
 
@@ -70,7 +70,8 @@ class Session:
     may say so by method name: ``{"get_non_tradable_assets": "share"}``.
 
     ``limits`` is a ``MachineLimits()``: the limits of all processes of this machine are kept
-    together in small files, without a server. Give it or ``buckets``, not both.
+    together in small files, without a server; or a ``SharedLimits(url)``, which says more of a
+    Redis than ``buckets`` does. Give ``limits`` or ``buckets``, not both.
 
     Raises InvalidArgumentError, a ValueError, for an argument that can't be used.
 
@@ -87,7 +88,7 @@ class Session:
         buckets: str | None = None,
         on_loss: OnLoss | Mapping[str, OnLoss] = "closed",
         processes: int | None = None,
-        limits: MachineLimits | None = None,
+        limits: MachineLimits | SharedLimits | None = None,
         transport: Transport | None = None,
     ) -> None:
         count("max_body", max_body, 1)
@@ -102,7 +103,7 @@ class Session:
         self._store: LimitStore | None = limits
         if limits is not None and (buckets is not None or not hasattr(limits, "keys_of")):
             raise InvalidArgumentError(
-                "limits must be MachineLimits() or None, and buckets isn't given beside it"
+                "limits must be MachineLimits() or SharedLimits(), and buckets isn't given beside it"
             )
         if buckets is not None:
             self._store = _open_store(buckets, on_loss, processes)

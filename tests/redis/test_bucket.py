@@ -564,6 +564,21 @@ async def test_closing_leaves_and_gives_back_what_comes_later():
     assert asked["wanted"] == 0
 
 
+async def test_closing_while_an_ask_is_under_way_leaves_afterwards():
+    """Else its claim and its place would stay until they lapse."""
+    it = Setting()
+    await it.want(1)
+    assert not it.arguments()["leaves"]
+    it.queue.wanted = 0
+    it.bucket.close()
+    await it.reply(ask_in=5.0)
+    asked = it.arguments()
+    assert (asked["leaves"], asked["wanted"]) == (True, 0)
+    await it.reply()
+    await asyncio.sleep(9)
+    assert not it.backend.asks
+
+
 async def test_who_never_asked_says_nothing_when_it_closes():
     it = Setting()
     it.bucket.close()

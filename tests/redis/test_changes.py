@@ -25,9 +25,7 @@ pytestmark = pytest.mark.slow
 @contextlib.asynccontextmanager
 async def session_with(store: SharedLimits):
     """A session that keeps its limits there."""
-    session = Session(buckets="redis://127.0.0.1:1")
-    session._store = store
-    async with session:
+    async with Session(limits=store) as session:
         yield session
 
 

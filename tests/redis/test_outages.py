@@ -262,6 +262,7 @@ async def test_a_share_is_told_by_no_error_of_redis(redis_server: RedisServer):
 
 async def test_who_shares_notices_an_outage_while_idle(redis_server_to_harm, monkeypatch):
     monkeypatch.setattr(connection, "PING_AFTER", 0.1)
+    monkeypatch.setattr(connection, "_BACKOFF", (0.0, 0.1))
     url = redis_server_to_harm.url + "?socket_timeout=0.1"
     async with sharing(redis_server_to_harm, 1, url=url, session=SHARE) as (exchange, client):
         await ask(client, exchange)

@@ -89,6 +89,8 @@ class SharedBucket(UsageCounters):
         self._lost = 1
         """The first ask from which nothing was heard."""
         self._silent = self._asked_for_silence = self._just_moved = False
+        self._closed = self._left = False
+        """Whether it is to leave, and whether its last ask said so."""
         self._others = 0
         self._is_further_limit = False
         """Whether its takers stand in another bucket's queue: they need a slot of each."""
@@ -197,6 +199,7 @@ class SharedBucket(UsageCounters):
         self._asked_at = now
         self._asked_for_silence = self._silent
         self._serial += 1
+        self._left = not self.claims
         settle = self._backend.settle + STILL_ON_ITS_WAY + AHEAD
         return {
             "me": process,
@@ -219,7 +222,7 @@ class SharedBucket(UsageCounters):
             "heartbeat": microseconds(HEARTBEAT),
             "slack": microseconds(HEARTBEAT_SLACK),
             "channel": inbox(prefix),
-            "leaves": not self.claims,
+            "leaves": self._left,
         }
 
     # -- being told ------------------------------------------------------------------------
@@ -246,7 +249,10 @@ class SharedBucket(UsageCounters):
         self._acquired.sort(key=lambda slot: slot.usable_at)
         if self._waits:
             self._due, self._ask_at = now + taken.hoped_in, now + taken.ask_in
-        if self._acquired or not self._waits:
+        if self._closed and not self._left:
+            self._release_acquired()
+            self._ask()  # it was under way when the bucket was closed: others would wait for us
+        elif self._acquired or not self._waits:
             self._wake()
         self._arm()
 
@@ -488,6 +494,7 @@ class SharedBucket(UsageCounters):
         self._release_acquired()
         self._requested = False
         self.claims.clear()
+        self._closed = True
         self._leases.stop()
         if self._serial and not self._asking:
             self._ask()

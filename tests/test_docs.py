@@ -93,7 +93,7 @@ def test_the_exit_codes_and_commands_are_the_commands_own():
 
 
 def test_every_metric_is_in_the_table():
-    source = (ROOT / "okx_funding" / "observers" / "prometheus.py").read_text("utf-8")
+    source = (ROOT / "okx_funding" / "telemetry" / "prometheus.py").read_text("utf-8")
     page = (DOCS / "how-to" / "observability.md").read_text("utf-8")
     names = re.findall(r"(counter|histogram)\(\s*\"(\w+)\"", source)
     names += [("gauge", name) for name in re.findall(r"^    \"(\w+)\": \(", source, re.MULTILINE)]

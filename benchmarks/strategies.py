@@ -110,9 +110,10 @@ class _Wire:
         *,
         label: str,
         timeout: float,
+        fresh: bool = False,
     ) -> Response:
         """Send once, as the transport of a `Session` does."""
-        del method, url, headers, body, label, timeout
+        del method, url, headers, body, label, timeout, fresh
         loop, road, run = asyncio.get_running_loop(), self._road, self._run
         if len(run.trips) >= self._total:
             if not self.all_sent.done():

@@ -183,10 +183,11 @@ async def test_movements_leave_no_request_behind_in_memory(world: World):
     assert not [each for each in gc.get_objects() if isinstance(each, SingleRequest)]
 
 
-async def test_a_limit_kept_for_the_machine_is_kept_by_money_too(monkeypatch, tmp_path):
+@pytest.mark.slow
+@pytest.mark.looptime(False)  # the files go by the machine's clock
+async def test_a_limit_kept_for_the_machine_is_kept_by_money_too(tmp_path):
     from okx_funding.ratelimit.machine import MachineLimits
 
-    wall_goes_with_the_loop(monkeypatch)
     async with (
         Session(limits=MachineLimits(tmp_path)) as session,
         at_bank(exchange={"judge": "sliding"}, session=session) as world,

@@ -25,7 +25,6 @@ from okx_funding import (
     TransportError,
 )
 from okx_funding.api.table import ENDPOINTS
-from okx_funding.cli.parser import make_parser
 from okx_funding.errors import ProtocolError, RequestTimeoutError
 from okx_funding.scheduler.retry import may_have_worked, may_pass
 from tests.faults.server import (

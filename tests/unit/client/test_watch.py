@@ -204,7 +204,7 @@ async def test_only_one_currency_is_told_of():
 
 @pytest.mark.parametrize(
     "options",
-    [{"since": "x"}, {"since": 5}, {"since": datetime(2026, 1, 1)}, {"max_backlog": 0},
+    [{"since": "x"}, {"since": 5}, {"since": datetime(2026, 1, 1)}, {"max_backlog": 0},  # noqa: DTZ001 - a naive moment is refused
      {"ccy": "BTC,ETH"}],
 )  # fmt: skip
 async def test_arguments_are_checked_at_the_call(options):
@@ -259,7 +259,7 @@ async def test_silence_is_noticed_within_thirty_seconds():
         await connected(exchange)
         exchange.websockets.freeze()
         frozen_at = now()
-        while len(exchange.websockets.connects) < 2:
+        while len(exchange.websockets.connects) < 2:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.1)
         assert now() - frozen_at <= 31
         await consumer.stop()

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from okx_funding import Credentials, FundingClient, RateLimit, Session
-from okx_funding.endpoints import GET_NON_TRADABLE_ASSETS
+from okx_funding.api.assets import GET_NON_TRADABLE_ASSETS
 from okx_funding.ratelimit.bucket import Claim, TokenBucket
 from okx_funding.ratelimit.machine import MachineLimits
 from okx_funding.ratelimit.registry import BucketKey

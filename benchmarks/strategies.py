@@ -110,9 +110,10 @@ class _Wire:
         *,
         label: str,
         timeout: float,
+        fresh: bool = False,
     ) -> Response:
         """Send once, as the transport of a `Session` does."""
-        del method, url, headers, body, label, timeout
+        del method, url, headers, body, label, timeout, fresh
         loop, road, run = asyncio.get_running_loop(), self._road, self._run
         if len(run.trips) >= self._total:
             if not self.all_sent.done():
@@ -173,7 +174,7 @@ class Ours:
         run = Run(exchange)
         wire = _Wire(road, run, total)
         session = Session()
-        session._transport = wire  # type: ignore[assignment]
+        session._transport = wire
         # Limits belong to users, and each run begins with one that nobody has seen before.
         user = f"virtual-{next(self._users)}"
         client = FundingClient(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-
 import asyncio
+import itertools
 import sys
 from collections import Counter
 from dataclasses import dataclass

@@ -23,31 +23,80 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PACKAGE = ROOT / "okx_funding"
 
+API = (
+    "assets",
+    "transfers",
+    "bills",
+    "deposits",
+    "withdrawals",
+    "statements",
+    "convert",
+    "fiat",
+    "buy_sell",
+    "subaccounts",
+    "subaccount_balances",
+    "subaccount_bills",
+    "subaccount_keys",
+    "account",
+    "pages",
+)
+"""The sections of OKX's funding section, in the order of the table."""
+
 SECTIONS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (
         "Clients",
         "",
-        {"client": "FundingClient", "session": "Session", "auth.credentials": "Credentials"},
+        {
+            "client.funding": "FundingClient",
+            "money.client": "Money",
+            "money.intents": "Intents",
+            "client.watches": "Watches",
+            "client.accounts": "AccountGroup AccountResults AccountWalk",
+            "client.subaccounts": "SubAccounts EachSubAccount",
+            "session": "Session",
+            "auth.credentials": "Credentials",
+            "scheduler.context": "Policy",
+        },
     ),
-    ("Limits", "", {"endpoints": "RateLimit"}),
     (
-        "Results",
-        "Frozen structs. Amounts are `Decimal`, exact to the last digit.",
-        {"models": "NonTradableAsset AssetValuation ValuationDetails"},
+        "Reads",
+        "Methods of `FundingClient`, by section. Structs are in `okx_funding.api`: frozen, with "
+        "amounts as `Decimal`, exact to the last digit.",
+        {f"api.{module}": "[A-Z]*" for module in API},
+    ),
+    (
+        "Money",
+        "",
+        {
+            "money.intent": "Intent client_id_for",
+            "money.outcome": "Done NotDone Unknown",
+            "money.journal": "Journal",
+            "money.sqlite": "SQLiteJournal",
+            "money.postgres": "PostgresJournal",
+        },
+    ),
+    (
+        "Limits",
+        "",
+        {
+            "api.spec": "RateLimit Endpoint Options ReadOptions",
+            "ratelimit.machine.store": "MachineLimits",
+            "ratelimit.redis.store": "SharedLimits",
+        },
     ),
     ("Errors", "All are exported by `okx_funding` itself.", {"errors": "*"}),
     (
         "Statistics and events",
         "Events are in `okx_funding.telemetry.events`.",
-        {"events": "Statistics BucketStatistics Observer *"},
+        {"telemetry.events": "Statistics BucketStatistics Observer *"},
     ),
     (
         "Observers",
         "",
         {
-            "observers": "together",
-            "observers.prometheus": "PrometheusObserver",
-            "observers.opentelemetry": "OpenTelemetryObserver",
+            "telemetry.observers": "together",
+            "telemetry.prometheus": "PrometheusObserver",
+            "telemetry.opentelemetry": "OpenTelemetryObserver",
         },
     ),
     (

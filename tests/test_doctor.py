@@ -23,7 +23,7 @@ from okx_funding.simulator import Answer, Fault, SimulatedExchange, in_thread
 
 PARTS = ("canary-key-4711", "canary-secret-4712", "canary-phrase-4713")
 VARIABLES = ("OKX_API_KEY", "OKX_SECRET_KEY", "OKX_PASSPHRASE")
-CONFIG, TIME = "identify", "get_time"
+CONFIG, TIME = "get_account_config", "get_system_time"
 
 
 @pytest.fixture

@@ -99,16 +99,17 @@ def _fault(name: str) -> tuple[Fault, ...]:
 
 
 def _users(count: int, seed: int) -> list[Credentials]:
-    """Made-up keys, the same ones for the same seed."""
-    return [
+    """Made-up keys, the same ones for the same seed; the first are those of SimulatedExchange."""
+    others = (
         Credentials(
             f"simulated-key-{seed}-{n}",
             f"simulated-secret-{seed}-{n}",
             f"Simulated-{seed}-{n}",
-            user_id=str(700_000_000_000_000_000 + n),
+            user_id=str(800_000_000_000_000_000 + n),
         )
-        for n in range(1, count + 1)
-    ]
+        for n in range(2, count + 1)
+    )
+    return [SimulatedExchange(seed=seed).credentials, *others]
 
 
 async def _run(

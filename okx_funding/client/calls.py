@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -171,9 +172,12 @@ class Calls:
                 await own.aclose()
             elif counters is not None and session is not None:
                 await session.dismiss(lanes, counters)
+            await asyncio.sleep(0)  # requests that just ended hold their lanes for a turn
             for lane in lanes:
                 self._work.include(lane.counters)
             self.lanes.clear()
+            self._few.clear()
+            del lanes
 
 
 class Asking(Caller):

@@ -232,6 +232,9 @@ class SingleRequest:
         except BaseException:
             self._unsent()
             raise
+        if not self.bucket.holds(self._slot, self.queue.loop.time()):  # this process was stopped
+            self._unsent()
+            raise BucketsUnreachableError(f"{self._endpoint}: the slot came too late; nothing sent")
 
     def _unsent(self) -> None:
         """Nothing left: the slot is as free as it was."""

@@ -288,7 +288,7 @@ async def test_a_wrong_clock_is_set_by_the_exchanges_own():
     async with at_exchange() as (exchange, client):
         exchange.clock_skew = 120
         assert len(await client.get_non_tradable_assets("CELT")) == 1
-        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_time", ASSETS]
+        assert [arrival.endpoint for arrival in exchange.log] == [ASSETS, "get_system_time", ASSETS]
         await client.get_asset_valuation()
         assert len(exchange.log) == 4
 

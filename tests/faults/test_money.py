@@ -25,7 +25,6 @@ from okx_funding import (
     TransportError,
 )
 from okx_funding.api.table import ENDPOINTS
-from okx_funding.cli.parser import make_parser
 from okx_funding.errors import ProtocolError, RequestTimeoutError
 from okx_funding.scheduler.retry import may_have_worked, may_pass
 from tests.faults.server import (
@@ -95,7 +94,7 @@ async def test_M1_after_the_first_byte_nothing_is_repeated_and_the_outcome_is_un
 @pytest.mark.parametrize("end", ["deadline", "close"])
 async def test_M1_whoever_stops_waiting_is_told_that_the_outcome_is_unknown(end):
     async with facing(mute) as (server, client):
-        call = client._calls.ask(TRANSFER, (None,), 1.0 if end == "deadline" else None, 0, None)
+        call = client._calls.ask(TRANSFER, {}, timeout=1.0 if end == "deadline" else None)
         await asyncio.sleep(0.1)
         if end == "close":
             await client.aclose()
@@ -189,10 +188,15 @@ async def test_M6_a_caller_who_leaves_after_the_request_left_does_not_make_it_un
         await nothing_is_held(client)
 
 
-def test_M7_nothing_here_moves_money_yet():
-    assert {endpoint.method for endpoint in ENDPOINTS.values()} == {"GET"}
-    assert {endpoint.permission for endpoint in ENDPOINTS.values()} == {"read", "none"}
-    assert all(endpoint.repeatable for endpoint in ENDPOINTS.values())
-    told = make_parser().format_help()
-    assert "withdraw" not in told.replace("can be withdrawn", "")
-    assert "transfer" not in told
+def test_M7_whatever_moves_money_is_marked_shared_with_nobody_and_never_repeated():
+    moving = [endpoint for endpoint in ENDPOINTS.values() if endpoint.moves_money]
+    assert len(moving) == 6
+    for endpoint in moving:
+        assert endpoint.method == "POST"
+        assert not endpoint.shared
+        assert not endpoint.repeatable
+        assert endpoint.permission in ("trade", "withdraw")
+
+
+def test_M7_no_post_is_shared():
+    assert not any(it.shared for it in ENDPOINTS.values() if it.method == "POST")

@@ -183,10 +183,11 @@ async def test_movements_leave_no_request_behind_in_memory(world: World):
     assert not [each for each in gc.get_objects() if isinstance(each, SingleRequest)]
 
 
-async def test_a_limit_kept_for_the_machine_is_kept_by_money_too(monkeypatch, tmp_path):
+@pytest.mark.slow
+@pytest.mark.looptime(False)  # the files go by the machine's clock
+async def test_a_limit_kept_for_the_machine_is_kept_by_money_too(tmp_path):
     from okx_funding.ratelimit.machine import MachineLimits
 
-    wall_goes_with_the_loop(monkeypatch)
     async with (
         Session(limits=MachineLimits(tmp_path)) as session,
         at_bank(exchange={"judge": "sliding"}, session=session) as world,
@@ -288,7 +289,7 @@ async def test_a_connection_that_is_not_made_in_time_is_never_sent(monkeypatch):
 
 async def test_a_request_that_moves_money_is_told_to_the_observer(monkeypatch):
     wall_goes_with_the_loop(monkeypatch)
-    events = []
+    events = []  # type: ignore[var-annotated]
     async with at_bank(observer=events.append) as world:
         world.exchange.fail_next(1, Fault.code("50011"), "funds_transfer")
         await world.client.funds_transfer("USDT", 1, from_="6", to="18")

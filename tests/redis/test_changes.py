@@ -183,7 +183,7 @@ async def test_a_connection_that_goes_deaf_is_noticed_while_somebody_waits(
 
 
 async def test_a_connection_forgotten_while_idle_costs_one_second(redis_server: RedisServer):
-    async with Hole(redis_server.port) as hole:
+    async with Hole(redis_server.port) as hole:  # noqa: SIM117 - what is inside is told apart
         async with sharing(redis_server, 1, url=hole.url) as (exchange, client):
             await ask(client, exchange)
             await asyncio.sleep(0.5)
@@ -229,7 +229,7 @@ async def test_credentials_that_rotate_are_asked_for_anew_each_time(redis_server
 
     with running() as server:
         server.say("ACL", "SETUSER", "bot", "on", ">first", "~*", "&*", "+@all")
-        async with SimulatedExchange(users=[someone()], limits={ASSETS: QUICK}) as exchange:
+        async with SimulatedExchange(users=[someone()], limits={ASSETS: QUICK}) as exchange:  # noqa: SIM117 - what is inside is told apart
             async with busy(exchange, SharedLimits(server.url, credentials=credentials)):
                 for number in range(4):
                     await asyncio.sleep(0.5)

@@ -182,6 +182,8 @@ def test_a_simulated_exchange_has_users_and_balances_of_choice(
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         assert len(told["users"]) == 2
+        known = SimulatedExchange(seed=7).credentials  # what programs beside it reckon with
+        assert told["users"][0]["OKX_API_KEY"] == known.api_key
         for name, value in told["users"][1].items():
             monkeypatch.setenv(name, value)
         assert main(["balances", "BTC", "--csv"]) == 0

@@ -77,6 +77,6 @@ class Consumer:
 async def connected(exchange: SimulatedExchange, channels: int = 1) -> None:
     """Wait until a client has logged in and subscribed."""
     async with asyncio.timeout(120):
-        while sum(len(peer.subscribed) for peer in exchange.websockets.peers) < channels:
+        while sum(len(peer.subscribed) for peer in exchange.websockets.peers) < channels:  # noqa: ASYNC110 - virtual time
             await asyncio.sleep(0.05)
     await asyncio.sleep(0.5)

@@ -1,4 +1,4 @@
-// Elements without innerHTML: whatever comes from a request stays text.
+// Elements made without parsing text: whatever comes from a request stays text.
 
 /** An element with attributes, and with children that are elements or text. */
 export function h(tag, attributes = {}, ...children) {

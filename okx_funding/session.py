@@ -103,7 +103,7 @@ class Session:
         self._store: LimitStore | None = limits
         if limits is not None and (buckets is not None or not hasattr(limits, "keys_of")):
             raise InvalidArgumentError(
-                "limits must be MachineLimits() or SharedLimits(), and buckets isn't given beside it"
+                "limits must be MachineLimits() or SharedLimits(), without buckets beside it"
             )
         if buckets is not None:
             self._store = _open_store(buckets, on_loss, processes)

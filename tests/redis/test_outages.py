@@ -127,7 +127,7 @@ async def test_a_frozen_server_is_noticed_and_orphans_come_back(redis_server_to_
         redis_server_to_harm.thaw()
         thawed = now()
         await asyncio.gather(*waiting)
-        assert now() - thawed < 1.0, "nothing is held for a lease"
+        assert now() - thawed < 2.5, "nothing is held for a lease"
         assert not exchange.refused
 
 

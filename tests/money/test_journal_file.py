@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from pathlib import Path
@@ -75,12 +76,16 @@ async def test_the_methods_of_a_subclass_are_called_on_the_way(tmp_path: Path):
     assert journal.called == ["record", "stamp", "settle", "open_intents", "aclose"]
 
 
+def everything_in(folder: Path) -> bytes:
+    return b"".join(each.read_bytes() for each in folder.iterdir())
+
+
 async def test_a_client_id_stands_readable_in_the_file_before_the_answer_comes(tmp_path: Path):
     path = tmp_path / "money.db"
     async with at_bank(journal=SQLiteJournal(path)) as world:
         intent = await withdrawal(world)
         await world.client.submit(intent)
-        found = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+        found = await asyncio.to_thread(everything_in, tmp_path)
 
     assert intent.client_id.encode() in found
 

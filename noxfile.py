@@ -63,12 +63,10 @@ def loops(session: nox.Session) -> None:
     """The quick tests in development mode: on uvloop, and from 3.12 on with eager tasks."""
     _install(session)
     pytest = ("python", "-X", "dev", "-W", "error", "-m", "pytest", "-q", "-p", "no:cacheprovider")
-    session.run(*pytest, "--ignore=tests/redis", env={"OKX_TEST_LOOP": "uvloop"})
+    session.run(*pytest, "tests/behaviour", "tests/faults", env={"OKX_TEST_LOOP": "uvloop"})
     if sys.version_info >= (3, 12):
-        names = ("alone", "batching", "closing", "leaving", "line", "observers", "session")
-        files = ["tests/faults/test_lifecycle.py", *(f"tests/test_{name}.py" for name in names)]
-        there = [file for file in files if (ROOT / file).exists()]
-        session.run(*pytest, *there, env={"OKX_TEST_LOOP": "eager"})
+        files = ["tests/faults/test_lifecycle.py", "tests/behaviour"]
+        session.run(*pytest, *files, env={"OKX_TEST_LOOP": "eager"})
 
 
 @nox.session

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -214,7 +215,7 @@ def _tables(options: Options, on: Bench, kind: str, report: Report, *, peers: bo
         works = {name: on.work(calls, setting) for name, calls in groups.items()}
         costs = compare(works, options.pick(96, 64), options.pick(61, 9))
         report.tables.append(cost_table(f"One call, {title}: CPU of the client", costs))
-        figures = {name: cost.figures() for name, cost in costs.items()}
+        figures: dict[str, Any] = {name: cost.figures() for name, cost in costs.items()}
         added = ratio_of(costs, "okx_funding, timeout=5", "okx_funding")
         figures["timeout=5 against none"] = round(added, 4)
         report.tables[-1].note = f"timeout= costs {added - 1:+.1%}."

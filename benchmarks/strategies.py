@@ -174,7 +174,7 @@ class Ours:
         run = Run(exchange)
         wire = _Wire(road, run, total)
         session = Session()
-        session._transport = wire  # type: ignore[assignment]
+        session._transport = wire
         # Limits belong to users, and each run begins with one that nobody has seen before.
         user = f"virtual-{next(self._users)}"
         client = FundingClient(

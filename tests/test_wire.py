@@ -622,4 +622,4 @@ def test_the_arguments_of_a_post_are_its_compact_body():
     endpoint = dataclasses.replace(GET_NON_TRADABLE_ASSETS, method="POST")
     args = {"ccy": "BTC", "to": {"a": "ß"}}
     path = "/api/v5/asset/non-tradable-assets"
-    assert build(endpoint, args) == ("POST", path, '{"ccy":"BTC","to":{"a":"\\u00df"}}')
+    assert build(endpoint, args) == ("POST", path, '{"ccy":"BTC","to":{"a":"\\u00df"}}')  # type: ignore[arg-type]

@@ -206,7 +206,7 @@ def test_a_caller_whose_currencies_stand_trial(axe, also):
                 session, client, *((task, [key]) for task, key in zip(others, good, strict=True))
             )
             if not victim.cancelled():
-                assert victim.exception().currencies == ("K2",)
+                assert victim.exception().currencies == ("K2",)  # type: ignore[union-attr]
 
         return victim, check
 

@@ -453,7 +453,7 @@ async def test_all_requests_of_a_session_pass_the_limiter_of_the_user():
             sent.append(now())
             return Response(200, b'{"code":"0","msg":"","data":[]}')
 
-        session._send = send
+        session._send = send  # type: ignore[method-assign]
         clients = [FundingClient(someone(), session=session) for _ in range(30)]
         await asyncio.gather(
             *(each.get_non_tradable_assets(ccy) for each in clients for ccy in ("A", "B"))

@@ -198,7 +198,7 @@ async def test_a_closed_gate_of_one_session_holds_up_no_other_session_of_the_use
     class Dead(list):
         """Every request fails."""
 
-        def pop(self, _):
+        def pop(self, _):  # type: ignore[override]
             return dead
 
         def __bool__(self):

@@ -80,7 +80,7 @@ def around(owner: Any, name: str, step: Steps) -> None:
 
     else:
 
-        def stepping(*args: Any, **options: Any) -> Any:
+        def stepping(*args: Any, **options: Any) -> Any:  # type: ignore[misc]
             step()
             result = original(*args, **options)
             step()
@@ -91,7 +91,7 @@ def around(owner: Any, name: str, step: Steps) -> None:
 
 def in_parts(step: Steps) -> None:
     """Bytes leave in three parts, with a step between them."""
-    transport = selector_events._SelectorSocketTransport
+    transport = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
     original = transport.write
 
     def write(self: Any, data: Any) -> None:

@@ -568,7 +568,7 @@ async def test_two_legs_move_from_sub_to_sub_and_both_can_be_resolved(world: Wor
     await master.funds_transfer("USDT", 5, from_="6", to="6", type="1", sub_acct="trading1")
     for type_, sub in (("2", "trading1"), ("1", "two")):
         world.exchange.fail_next(1, Fault.reset(), "funds_transfer")
-        row = await master.funds_transfer("USDT", 5, from_="6", to="6", type=type_, sub_acct=sub)
+        row = await master.funds_transfer("USDT", 5, from_="6", to="6", type=type_, sub_acct=sub)  # type: ignore[arg-type]
         assert row.amt == Decimal(5)
 
     assert len(world.exchange.movements) == 3

@@ -305,7 +305,7 @@ async def test_a_connection_that_is_not_made_in_time_is_never_sent(monkeypatch):
 
 async def test_a_request_that_moves_money_is_told_to_the_observer(monkeypatch):
     wall_goes_with_the_loop(monkeypatch)
-    events = []
+    events = []  # type: ignore[var-annotated]
     async with at_bank(observer=events.append) as world:
         world.exchange.fail_next(1, Fault.code("50011"), "funds_transfer")
         await world.client.funds_transfer("USDT", 1, from_="6", to="18")

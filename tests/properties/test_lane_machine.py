@@ -34,12 +34,12 @@ from okx_funding import (
     RateLimit,
     RateLimitError,
     ServiceUnavailableError,
-    wire,
 )
 from okx_funding.api.spec import Endpoint
 from okx_funding.scheduler.context import Context
 from okx_funding.scheduler.deadlines import GRAIN
 from okx_funding.scheduler.host import Host
+from okx_funding.wire.request import Request as WireRequest
 from okx_funding.wire.response import Response
 from tests.support import ASSETS, someone, virtual_loop
 from tests.support.fake_session import (
@@ -118,7 +118,7 @@ class ScriptedSession(FakeSession):
         self.by_itself = False
 
     async def _send(
-        self, context: Context, host: Host, endpoint: Endpoint, request: wire.Request
+        self, context: Context, host: Host, endpoint: Endpoint, request: WireRequest
     ) -> Response:
         loop = asyncio.get_running_loop()
         _, _, query = request.target.partition("?ccy=")

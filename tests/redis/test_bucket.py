@@ -89,7 +89,7 @@ class Owner:
 class Setting:
     def __init__(self, claim=None):
         self.backend = Backend()
-        self.bucket = SharedBucket("{b}", claim or Claim(LIMIT), self.backend)
+        self.bucket = SharedBucket("{b}", claim or Claim(LIMIT), self.backend)  # type: ignore[arg-type]
         self.owner = Owner()
         self.bucket.claim(self.owner, claim or Claim(LIMIT), self.now)
         self.queue = Queue(self.bucket)
@@ -307,12 +307,12 @@ async def test_a_slot_whose_lease_ended_may_not_be_used():
 async def test_a_request_that_counts_for_two_limits_gets_a_slot_of_each():
     """However their answers come: what one gives is kept until the other does."""
     first, further = Setting(), Setting()
-    first.queue.take = Combined((first.bucket, further.bucket)).take
+    first.queue.take = Combined((first.bucket, further.bucket)).take  # type: ignore[attr-defined]
     both = []
 
     def assign():
         first.queue.soon = False
-        slots = first.queue.take(first.now) if first.queue.wanted else None
+        slots = first.queue.take(first.now) if first.queue.wanted else None  # type: ignore[attr-defined]
         if slots is not None:
             first.queue.wanted -= 1
             both.append(slots)
@@ -321,7 +321,7 @@ async def test_a_request_that_counts_for_two_limits_gets_a_slot_of_each():
             if at < math.inf:
                 first.queue.loop.call_at(at, assign)
 
-    first.queue.assign_slots = assign
+    first.queue.assign_slots = assign  # type: ignore[method-assign]
     asks = 0
     first.queue.want()
     for _ in range(40):
@@ -355,7 +355,7 @@ async def test_an_error_is_its_own_and_asked_about_once_a_minute():
     it.arguments()
     await it.reply("0")
     assert it.bucket.unavailable_reason is None
-    assert len(it.queue.slots) == 1
+    assert len(it.queue.slots) == 1  # type: ignore[unreachable]
 
 
 async def test_a_format_of_a_newer_version_is_silence_and_a_reason():
@@ -371,7 +371,7 @@ async def test_a_format_of_a_newer_version_is_silence_and_a_reason():
 
 async def test_a_format_that_is_understood_is_moved_to():
     it = Setting()
-    it.backend.formats = (1, 2)
+    it.backend.formats = (1, 2)  # type: ignore[assignment]
     await it.want(1)
     assert it.arguments()["speaks"] == 2
     it.bucket.on_reply([-1, 2], it.now)

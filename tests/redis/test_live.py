@@ -93,7 +93,7 @@ def test_a_bucket_that_lacks_something_is_named(missing):
     if missing == "slot:0":
         fields = {name: text for name, text in fields.items() if "slot" not in name}
     bucket = LiveBucket.of("1:{h:u:r}", fields, [], [], 0)
-    assert (bucket.user, bucket.problem) == ("u", "something else is kept under its name")
+    assert (bucket.user, bucket.problem) == ("u", "something else is kept under its name")  # type: ignore[union-attr]
 
 
 async def test_odd_keys_hide_no_others(redis_server: RedisServer):

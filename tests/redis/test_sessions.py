@@ -397,7 +397,7 @@ async def test_buckets_of_users_who_are_gone_are_forgotten(redis_server: RedisSe
         await asyncio.sleep(0.02)
         await leave(call)
         assert session._store is not None
-        assert len(session._store._buckets) == 1
+        assert len(session._store._buckets) == 1  # type: ignore[attr-defined]
 
 
 # -- arguments --------------------------------------------------------------------------------

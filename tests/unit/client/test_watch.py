@@ -220,7 +220,7 @@ async def test_a_clock_that_is_wrong_loses_nothing(monkeypatch):
     async with SimulatedExchange(
         [someone()], clock=lambda: 1_790_000_000 + loop.time()
     ) as exchange:
-        assert right
+        assert right  # type: ignore[truthy-function]
         follow_loop(monkeypatch, ahead=3600)
         async with FundingClient(exchange.credentials, base_url=exchange.base_url) as client:
             watch = client.watch_deposits()
@@ -430,7 +430,7 @@ async def test_a_close_code_that_is_final_ends_every_watch_with_its_own_bookmark
         for consumer, channel in ((one, "deposit-info"), (two, "withdrawal-info")):
             assert isinstance(consumer.error, PushStoppedError)
             assert consumer.error.code == str(code)
-            assert channel in consumer.error.bookmark
+            assert channel in consumer.error.bookmark  # type: ignore[operator]
         await asyncio.sleep(300)
         assert len(exchange.websockets.connects) == 1
 
@@ -607,7 +607,7 @@ async def test_cancelled_at_any_step_it_leaves_nothing_behind(step):
 
 
 async def test_statistics_and_observers_know_the_connection():
-    seen = []
+    seen = []  # type: ignore[var-annotated]
     async with watched(observer=seen.append) as (exchange, client):
         consumer = Consumer(client.watch_deposits())
         await connected(exchange)
@@ -626,8 +626,8 @@ async def test_statistics_and_observers_know_the_connection():
         assert [type(it) for it in mine] == [
             PushConnected, PushDisconnected, PushConnected, GapFilled,
         ]  # fmt: skip
-        assert mine[-1].events == 1
-        assert "1006" in mine[1].reason
+        assert mine[-1].events == 1  # type: ignore[union-attr]
+        assert "1006" in mine[1].reason  # type: ignore[union-attr]
         await consumer.stop()
 
 

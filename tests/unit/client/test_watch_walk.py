@@ -36,7 +36,7 @@ class Program:
     def __init__(self, exchange):
         self.exchange = exchange
         self.bookmarks = dict.fromkeys(FINAL)
-        self.told = {channel: [] for channel in FINAL}
+        self.told = {channel: [] for channel in FINAL}  # type: ignore[var-annotated]
         self.connects = 0
         self.gaps = 0
 
@@ -134,7 +134,8 @@ async def run(monkeypatch, *, records, disturbances, restarts, pause, seed):
         exchange.websockets.subscribe_errors.clear()
         await asyncio.sleep(900)
         open_in_bookmark = {
-            channel: len(json.loads(mark)["open"]) for channel, mark in program.bookmarks.items()
+            channel: len(json.loads(mark)["open"])  # type: ignore[arg-type]
+            for channel, mark in program.bookmarks.items()
         }
         await program.kill()
         check(exchange, program, open_in_bookmark)

@@ -156,7 +156,7 @@ def test_whoever_is_not_wanted_any_more_is_not_asked():
     while part := bisection.next_group():
         asked += part
         bisection.passed(part)
-    assert sorted(asked) == sorted(TWENTY[15:])
+    assert sorted(asked) == sorted(TWENTY[15:])  # type: ignore[type-var]
 
 
 def test_when_the_invalid_may_have_left_the_others_are_asked_by_halves():
@@ -180,7 +180,7 @@ def test_when_the_invalid_may_have_left_the_others_are_asked_by_halves():
 )
 def test_a_name_counts_as_a_word_of_its_own(message, named):
     keys = ["ETH", "BTC", "BTC-X", "A.B"]
-    assert sorted(named_in(keys, message)) == sorted(named)
+    assert sorted(named_in(keys, message)) == sorted(named)  # type: ignore[type-var]
 
 
 # -- at the exchange ------------------------------------------------------------------------------
@@ -418,7 +418,7 @@ async def test_a_part_whose_callers_leave_as_it_departs_does_not_end_the_bisecti
             await asyncio.sleep(0)
         (part,) = boarding
         for key in part.keys:
-            calls.pop(key).cancel()
+            calls.pop(key).cancel()  # type: ignore[call-overload]
         assert [names(rows) for rows in await asyncio.gather(*calls.values())] == [
             [key] for key in calls
         ]

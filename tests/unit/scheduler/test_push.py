@@ -27,7 +27,7 @@ class Peer:
         self.closed = False
         self.at = asyncio.get_running_loop().time()
         self._login, self._answers, self._pongs = login, answers, pongs
-        self._frames = asyncio.Queue()
+        self._frames = asyncio.Queue()  # type: ignore[var-annotated]
 
     async def send(self, text):
         self.sent.append(text)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from okx_funding import Credentials, FundingClient
+from okx_funding import Credentials, FundingClient, RateLimit
 from okx_funding.money import Done, Intent, NotDone, SQLiteJournal, Unknown
 from okx_funding.money.kinds import KINDS
 from okx_funding.simulator import Fault, SimulatedExchange, in_thread
@@ -66,7 +66,10 @@ async def recover_and_count(
     moved = Counter(each.client_id for each in exchange.movements)
     outcomes: Counter[str] = Counter()
     journal = SQLiteJournal(folder / "money.db")
-    async with FundingClient(credentials, base_url=exchange.base_url, journal=journal) as client:
+    often = {kind.look_up: RateLimit(1000) for kind in KINDS.values()}  # a quicker test
+    async with FundingClient(
+        credentials, base_url=exchange.base_url, journal=journal, rate_limits=often
+    ) as client:
         async for intent, outcome in client.recover():
             if moved[intent.client_id]:
                 assert isinstance(outcome, Done)

@@ -240,6 +240,22 @@ async def test_a_key_at_rest_is_asked_again_after_its_pause(world: World):
     assert isinstance(await world.client.submit(await transfer(world)), Done)
 
 
+async def test_after_the_pause_one_request_tries_and_the_others_are_told(world: World):
+    world.exchange.chaos(1.0, [Fault.code("50111")], endpoint="funds_transfer")
+    for _ in range(5):
+        await world.client.submit(await transfer(world))
+    await asyncio.sleep(31)
+    world.exchange.chaos(1.0, [Fault.code("50111") & Fault.slow(1)], endpoint="funds_transfer")
+    intents = [await transfer(world)]
+    intents.append(world.client.prepare_transfer("BTC", "0.01", from_="6", to="18"))
+
+    outcomes = await asyncio.gather(*(world.client.submit(each) for each in intents))
+
+    reasons = [each.reason for each in outcomes if isinstance(each, NotDone)]
+    assert sorted(reasons) == ["never sent", "refused"]
+    assert len(world.exchange.requests("funds_transfer")) == 6
+
+
 async def test_it_goes_out_on_a_connection_that_answered_within_five_seconds(world: World):
     await world.client.get_balances("USDT")
     await asyncio.sleep(8)
@@ -348,6 +364,17 @@ async def test_no_error_of_money_leads_to_a_secret(monkeypatch):
             )
             assert "hush" not in text
             assert "OK-ACCESS" not in text
+
+
+async def test_an_error_does_not_lead_to_the_frames_that_sign_and_send(world: World):
+    await world.exchange.stop_listening()
+
+    error = await failure_of(
+        world.client.funds_transfer("USDT", 1, from_="6", to="18"), ConnectError
+    )
+
+    frames = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    assert not [name for name in frames if "wire" in name or "signing" in name]
 
 
 async def test_the_body_on_the_wire_is_the_intents_payload_to_the_byte(world: World):

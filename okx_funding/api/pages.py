@@ -62,9 +62,9 @@ class PageIterator(Generic[R]):
         self._closed = False
         self._moment = cursor.moment if cursor else None
         self._ids: dict[str, None] = dict.fromkeys(cursor.ids if cursor else ())
-        self.pages = 0
+        self.pages: int = 0
         """Pages that came so far."""
-        self.rows = 0
+        self.rows: int = 0
         """Rows that were given so far."""
 
     @property

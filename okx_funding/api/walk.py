@@ -124,7 +124,7 @@ class Walk(Generic[R]):
         """The id behind which rows of a crowded millisecond are asked for; None otherwise."""
         self._overlap: str | None = None
         """The id that the first page by id must begin with, proof that none is left out."""
-        self.over = False
+        self.over: bool = False
 
     def request(self) -> tuple[Endpoint[R], dict[str, Param]]:
         """The endpoint and parameters of the next page."""

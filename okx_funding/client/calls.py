@@ -56,7 +56,7 @@ class Calls:
         self.listeners: weakref.WeakSet[Listener] = weakref.WeakSet()
         """The watches that go on."""
         self._work = Counters()
-        self.closed = False
+        self.closed: bool = False
 
     def started(self) -> Session:
         """The session, made at the first use where none was given."""

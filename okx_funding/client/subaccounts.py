@@ -36,9 +36,9 @@ class EachSubAccount(Generic[T]):
     def __init__(
         self, names: Sequence[str], ask: Callable[[str], Awaitable[T]], per_second: float
     ) -> None:
-        self.count = len(names)
-        self.estimated_seconds = max(0.0, len(names) / per_second - 1.0)
-        self.done = 0
+        self.count: int = len(names)
+        self.estimated_seconds: float = max(0.0, len(names) / per_second - 1.0)
+        self.done: int = 0
         self._names = names
         self._ask = ask
         self._answers: AsyncIterator[tuple[str, T | OKXError]] | None = None

@@ -16,10 +16,10 @@ class Entry:
     __slots__ = ("_outcome", "in_flight", "intent")
 
     def __init__(self, intent: Intent) -> None:
-        self.intent = intent
+        self.intent: Intent = intent
         """With its stamp, once there is one."""
         self._outcome: Outcome | None = None
-        self.in_flight = True
+        self.in_flight: bool = True
         """Whether a task of this process is at it."""
 
     @property

@@ -10,7 +10,7 @@ from okx_funding.errors import InvalidArgumentError
 from .intent import Intent
 from .outcome import Done, NotDone, Outcome, unknown
 
-logger = logging.getLogger("okx_funding.money")
+logger: logging.Logger = logging.getLogger("okx_funding.money")
 
 
 @runtime_checkable

@@ -48,8 +48,8 @@ class Submission:
         journal: Journal | None,
         deadline: float,
     ) -> None:
-        self.intent = intent
-        self.may_have_sent = False
+        self.intent: Intent = intent
+        self.may_have_sent: bool = False
         """Whether a byte may have left, or may leave at any moment."""
         self._entry = entry
         self._port = port

@@ -81,9 +81,9 @@ class SingleRequest:
         surroundings: Surroundings,
     ) -> None:
         self.queue = queue
-        self.host = surroundings.host
-        self.callers = 0
-        self.sent = False
+        self.host: Host = surroundings.host
+        self.callers: int = 0
+        self.sent: bool = False
         """Whether a byte may have left."""
         self._endpoint = endpoint
         self._others = others

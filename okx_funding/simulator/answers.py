@@ -252,7 +252,7 @@ class Refused(Exception):
     def __init__(self, code: str | Answer, param: str = "ccy", *, msg: str | None = None) -> None:
         super().__init__(code)
         if isinstance(code, Answer):
-            self.answer = code
+            self.answer: Answer = code
         else:
             self.answer = error(code, msg=msg, param=param)
 

@@ -96,11 +96,11 @@ class Books:
 
     def __init__(self, clock: Clock, users: Users, rules: Rules, seed: int) -> None:
         self.clock = clock
-        self.agenda = Agenda(clock)
+        self.agenda: Agenda = Agenda(clock)
         self.users = users
         self.rules = rules
-        self.catalogue = Catalogue()
-        self.ledger = Ledger()
+        self.catalogue: Catalogue = Catalogue()
+        self.ledger: Ledger = Ledger()
         self.transfers: defaultdict[str, History[Transfer]] = defaultdict(History)
         self.withdrawals: defaultdict[str, History[Withdrawal]] = defaultdict(History)
         self.deposits: defaultdict[str, History[Deposit]] = defaultdict(History)

@@ -129,8 +129,8 @@ class Catalogue:
     """Chains and prices, which tests may change. ``prices`` are in USD."""
 
     def __init__(self) -> None:
-        self.chains = _chains()
-        self.prices = {ccy: Decimal(price) for ccy, price in _USD.items()}
+        self.chains: list[Chain] = _chains()
+        self.prices: dict[str, Decimal] = {ccy: Decimal(price) for ccy, price in _USD.items()}
 
     def of(self, ccy: str) -> Iterator[Chain]:
         """The chains of a currency, the main one first."""

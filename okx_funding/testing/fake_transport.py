@@ -77,9 +77,9 @@ class FakeTransport:
         """Seconds from a request to its answer."""
         self.requests: list[SentRequest] = []
         """All requests, in the order they came."""
-        self.in_flight = 0
+        self.in_flight: int = 0
         """Requests that aren't answered yet."""
-        self.closed = False
+        self.closed: bool = False
 
     async def send(
         self,

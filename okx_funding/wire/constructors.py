@@ -32,8 +32,8 @@ class Field:
     __slots__ = ("base", "default", "item", "key", "name", "optional", "struct")
 
     def __init__(self, name: str, key: str, kind: Any, default: str | None = None) -> None:
-        self.name = name
-        self.key = key
+        self.name: str = name
+        self.key: str = key
         members = get_args(kind) if isinstance(kind, types.UnionType) else ()
         if get_origin(kind) is Union:
             members = get_args(kind)
@@ -41,8 +41,8 @@ class Field:
         if len(bases) != 1:
             raise TypeError(f"{name}: {kind} isn't one type or None")
         self.base: Any = get_origin(bases[0]) or bases[0]
-        self.optional = len(bases) < len(members)
-        self.item = Field(name, key, get_args(bases[0])[0]) if self.base is list else None
+        self.optional: bool = len(bases) < len(members)
+        self.item: Field | None = Field(name, key, get_args(bases[0])[0]) if self.base is list else None
         self.struct: type[msgspec.Struct] | None = None
         self.default = default
         """The expression for a field that is missing; None where it may not be."""

@@ -28,15 +28,15 @@ class Attempt:
     __slots__ = ("connected", "connection", "expired", "fresh", "made", "ours")
 
     def __init__(self, ours: bool, fresh: bool = False) -> None:
-        self.ours = ours
-        self.fresh = fresh
+        self.ours: bool = ours
+        self.fresh: bool = fresh
         """Whether it may go out on a new or recently used connection only."""
-        self.connected = not ours
+        self.connected: bool = not ours
         """Whether there was a connection, so that the first byte may have left."""
-        self.made = not ours
+        self.made: bool = not ours
         """Whether a connection had to be made."""
         self.connection: aiohttp.connector.Connection | None = None
-        self.expired = False
+        self.expired: bool = False
         """Whether its time was over before the answer was whole."""
 
     def expire(self) -> None:

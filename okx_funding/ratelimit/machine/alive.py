@@ -30,7 +30,7 @@ class Lives:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
-        self.pid = os.getpid()
+        self.pid: int = os.getpid()
         self._fd = -1
         self._numbers: set[int] = set()
         self._lock = threading.RLock()

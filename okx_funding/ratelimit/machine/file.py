@@ -130,10 +130,10 @@ class LimitFile:
     __slots__ = ("fd", "folder", "name", "path")
 
     def __init__(self, folder: str, name: str, *, create: bool = True) -> None:
-        self.folder = folder
-        self.name = name
-        self.path = os.path.join(folder, name)
-        self.fd = open_checked(folder, name, create=create)
+        self.folder: str = folder
+        self.name: str = name
+        self.path: str = os.path.join(folder, name)
+        self.fd: int = open_checked(folder, name, create=create)
 
     def close(self) -> None:
         """Close the descriptor; its lock goes with it."""

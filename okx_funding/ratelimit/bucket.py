@@ -189,7 +189,7 @@ class TokenBucket(UsageCounters):
         """
         if self.merged_into is not None:
             return self.merged_into.refused(slot, now, retry_after)
-        self.refusals += 1
+        self.count_refusal()
         pause, until = self.backoff.refused(
             slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
         )

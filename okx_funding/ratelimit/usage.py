@@ -33,6 +33,10 @@ class UsageCounters:
         self.callers_served: int = 0
         self._sends: deque[float] = deque()
 
+    def count_refusal(self) -> None:
+        """Count a request that OKX refused."""
+        self.refusals += 1
+
     def load(self, slot: CountedSlot, keys: int, callers: int) -> None:
         """Count what the request of ``slot`` carries."""
         slot.keys, slot.callers = keys, callers

@@ -23,7 +23,10 @@ from .websocket import WebSocket
 
 PATHS = ("/ws/v5/business", "/ws/v5/private", "/ws/v5/public")
 BUSINESS = PATHS[0]
-CHANNELS = {"deposit-info": Deposit, "withdrawal-info": Withdrawal}
+CHANNELS: dict[str, type[Deposit | Withdrawal]] = {
+    "deposit-info": Deposit,
+    "withdrawal-info": Withdrawal,
+}
 SILENCE = 30.0
 """Seconds after which a connection is closed on which nothing was pushed or answered."""
 NOTICE = 60.0

@@ -42,7 +42,9 @@ class Field:
             raise TypeError(f"{name}: {kind} isn't one type or None")
         self.base: Any = get_origin(bases[0]) or bases[0]
         self.optional: bool = len(bases) < len(members)
-        self.item: Field | None = Field(name, key, get_args(bases[0])[0]) if self.base is list else None
+        self.item: Field | None = (
+            Field(name, key, get_args(bases[0])[0]) if self.base is list else None
+        )
         self.struct: type[msgspec.Struct] | None = None
         self.default = default
         """The expression for a field that is missing; None where it may not be."""

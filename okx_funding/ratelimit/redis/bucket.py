@@ -405,7 +405,7 @@ class SharedBucket(UsageCounters):
         self, slot: Slot | SharedSlot, now: float, retry_after: float | None = None
     ) -> float:
         """OKX refused the request for the limit: every process waits. Gives the seconds."""
-        self.refusals += 1
+        self.count_refusal()
         pause, until = self._backoff.refused(
             slot.sent_at, now, self.limit, self.refusal_cooldown, retry_after
         )

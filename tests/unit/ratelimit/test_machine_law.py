@@ -209,7 +209,9 @@ def free_at_once(state: law.State, dead: Any, now: float) -> None:
             request.seen = request.taken
 
 
-@pytest.mark.parametrize("broken", [{"begin": no_silence}, {"remove_dead": free_at_once}], ids=str)
+@pytest.mark.parametrize(
+    "broken", [{"begin": no_silence}, {"remove_dead": free_at_once}], ids=["begin", "dead"]
+)
 def test_the_judge_sees_a_broken_rule(broken):
     kind = machine(**broken)
     with pytest.raises(AssertionError):

@@ -333,7 +333,9 @@ async def test_what_okx_refuses_whatever_is_asked_is_an_error_for_all():
 
 
 @pytest.mark.parametrize(
-    "trouble", [busy, broken, unavailable, error("50011", status=200)], ids=str
+    "trouble",
+    [busy, broken, unavailable, error("50011", status=200)],
+    ids=["busy", "broken", "unavailable", "50011"],
 )
 @pytest.mark.parametrize("after", [1, 2, 4])
 async def test_parts_survive_refusals_and_faults(trouble, after):

@@ -115,6 +115,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, empty_home: Path) -> None:
     """No OKX_* variable and no profile of whoever runs the tests."""
     for name in [name for name in os.environ if name.startswith("OKX_")]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("COLUMNS", raising=False)  # parallel runs set it
     monkeypatch.setenv("HOME", str(empty_home))
     monkeypatch.setenv("USERPROFILE", str(empty_home))
 

@@ -173,11 +173,14 @@ class Calls:
             elif counters is not None and session is not None:
                 await session.dismiss(lanes, counters)
             await asyncio.sleep(0)  # requests that just ended hold their lanes for a turn
-            for lane in lanes:
-                self._work.include(lane.counters)
+            queues = {lane.queue for lane in lanes}
+            for counted in [lane.counters for lane in lanes]:
+                self._work.include(counted)
+            lanes.clear()
             self.lanes.clear()
             self._few.clear()
-            del lanes
+            for queue in queues:  # a strict limit may have ended with its lane
+                queue.schedule()
 
 
 class Asking(Caller):
